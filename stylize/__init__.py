@@ -1,0 +1,43 @@
+"""Neural style transfer for whole folders of photos.
+
+>>> from stylize import load_style
+>>> style = load_style("starry-night")
+>>> style.stylize(Image.open("photo.jpg")).save("painted.jpg")
+
+The names below are loaded on first use, so that `import stylize` does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from stylize._version import __version__
+
+if TYPE_CHECKING:
+    from stylize.config import ApplyConfig, NetworkConfig, TrainConfig
+    from stylize.errors import StylizeError
+    from stylize.style import Style, load_style
+
+__all__ = [
+    "ApplyConfig",
+    "NetworkConfig",
+    "Style",
+    "StylizeError",
+    "TrainConfig",
+    "__version__",
+    "load_style",
+]
+
+_HOME = {
+    "ApplyConfig": "config",
+    "NetworkConfig": "config",
+    "Style": "style",
+    "StylizeError": "errors",
+    "TrainConfig": "config",
+    "load_style": "style",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'stylize' has no attribute {name!r}")
+    return getattr(import_module(f"stylize.{_HOME[name]}"), name)

@@ -1,0 +1,58 @@
+"""Where the shipped models and weights are, and which file a style's name stands for."""
+
+import re
+from difflib import get_close_matches
+from pathlib import Path
+
+from stylize.errors import StyleFileError, UsageError
+
+SUFFIX = ".safetensors"
+LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
+VGG16 = "vgg16-relu4_3" + SUFFIX
+
+_PACKAGE = Path(__file__).parent
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def shipped(folder: str) -> Path:
+    """The folder `models` or `weights`: inside the installed package, or in the checkout."""
+    installed = _PACKAGE / folder
+    return installed if installed.is_dir() else _PACKAGE.parent / folder
+
+
+def check_name(name: str) -> str:
+    """`name` if it can name a style and its file; raises UsageError otherwise."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a style",
+            "use up to 64 lower-case letters, digits, '-', '_' and '.', a letter or digit first",
+        )
+    return name
+
+
+def style_files() -> dict[str, Path]:
+    """All styles by name: the shipped ones, then local ones, which win over a shipped namesake."""
+    return {
+        path.name.removesuffix(SUFFIX): path
+        for folder in (shipped("models"), LOCAL_STYLES)
+        for path in sorted(folder.glob("*" + SUFFIX))
+    }
+
+
+def find_style(style: str) -> Path:
+    """The file of a style given by name or by path.
+
+    Raises:
+        StyleFileError: there is no such style; the hint offers the nearest names.
+    """
+    if style.endswith(SUFFIX) or "/" in style or Path(style).is_file():
+        path = Path(style)
+        if not path.is_file():
+            raise StyleFileError(f"no style file {style}", "`stylize styles` lists what there is")
+        return path
+    known = style_files()
+    if style in known:
+        return known[style]
+    near = get_close_matches(style.lower(), known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else "`stylize styles` lists what there is"
+    raise StyleFileError(f"no style named {style!r}", hint)

@@ -1,0 +1,100 @@
+"""Style file <-> (network, header), and the state of a training that is to go on later.
+
+Both are safetensors files: weights and one JSON document. Loading runs no code from the file.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from stylize.errors import StyleFileError
+from stylize.files import write_file
+from stylize.header import METADATA_KEY, StyleHeader, read_header, read_metadata
+from stylize.network import build_network
+
+RUN_KEY = "stylize_run"
+
+
+def save_style(path: Path, network: nn.Module, header: StyleHeader) -> None:
+    """Write a style file in one step, weights in fp32; raises StyleFileError if it cannot."""
+    _write(path, network.state_dict(), {METADATA_KEY: header.to_json()})
+
+
+def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
+    """The network in the style file `path`, on the CPU, in fp32 and eval mode; and its header.
+
+    Raises:
+        StyleFileError: the file is missing, damaged or foreign, or its weights do not fit the
+            network that its header describes; it names the file and the key.
+    """
+    header = read_header(path)
+    weights = _read(path)
+    # Built without memory: a header that lies about its size costs nothing.
+    with torch.device("meta"):
+        network = build_network(header.network)
+    wanted = network.state_dict()
+    for key in sorted(set(wanted) | set(weights)):
+        if key not in weights:
+            raise StyleFileError(f"{path}: weight {key!r} is missing")
+        if key not in wanted:
+            raise StyleFileError(f"{path}: weight {key!r} does not belong to the network")
+        if weights[key].shape != wanted[key].shape:
+            raise StyleFileError(
+                f"{path}: weight {key!r} is {tuple(weights[key].shape)}, "
+                f"not {tuple(wanted[key].shape)}"
+            )
+        weights[key] = weights[key].float()
+        if not weights[key].isfinite().all():
+            raise StyleFileError(f"{path}: weight {key!r} is not finite")
+    network.load_state_dict(weights, assign=True)
+    return network.requires_grad_(False).eval(), header
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a training needs to go on: `step` steps are done; `photos` is a fingerprint.
+
+    `tensors` are the network's weights, their moving average and Adam's moments. There is no
+    random state: every random choice is a function of the seed and the step.
+    """
+
+    step: int
+    photos: str
+    header: StyleHeader
+    tensors: dict[str, Tensor]
+
+
+def save_run(path: Path, state: RunState) -> None:
+    """Write the state of a training in one step; raises StyleFileError if it cannot."""
+    run = json.dumps({"step": state.step, "photos": state.photos})
+    _write(path, state.tensors, {METADATA_KEY: state.header.to_json(), RUN_KEY: run})
+
+
+def load_run(path: Path) -> RunState:
+    """Read what `save_run` wrote; raises StyleFileError if it is missing or damaged."""
+    header = read_header(path)
+    try:
+        run = json.loads(read_metadata(path, RUN_KEY))
+        return RunState(int(run["step"]), str(run["photos"]), header, _read(path))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StyleFileError(f"{path}: not a training checkpoint ({error})") from error
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StyleFileError(f"{path}: cannot be read ({error})") from error
+
+
+def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    try:
+        write_file(path, save(whole, {"format": "pt", **metadata}))
+    except OSError as error:
+        raise StyleFileError(f"{path}: cannot be written ({error.strerror})") from error

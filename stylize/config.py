@@ -1,0 +1,133 @@
+"""Every setting and its default, in one place. All are frozen and validated when they are made."""
+
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from types import UnionType
+from typing import Any, Self, get_args
+
+from stylize.errors import UsageError
+
+ARCHITECTURES = ("quarter", "johnson")
+PRECISIONS = ("auto", "fp32", "bf16")
+VGG_SOURCES = ("shipped", "torchvision")
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise UsageError(f"{name} is {value!r}", f"choose one of {', '.join(allowed)}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not isfinite(value) or value < least:
+        raise UsageError(f"{name} is {value}", f"it must be {least:g} or more")
+
+
+def _between(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"{name} is {value}", f"it must be from {least} to {most}")
+
+
+class _Settings:
+    """What the frozen dataclasses below share: a plain dict for file headers, and back."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Build from a header's dict. Raises UsageError for an unknown, missing or wrong entry."""
+        if not isinstance(values, dict):
+            raise UsageError(f"settings are {type(values).__name__}, not a table")
+        known = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise UsageError(f"unknown setting {unknown[0]!r}", "a newer stylize may know it")
+        for name, value in values.items():
+            kind = known[name]
+            kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            if float in kinds:
+                kinds = (*kinds, int)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise UsageError(f"setting {name!r} is {value!r}")
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class NetworkConfig(_Settings):
+    """The shape of a transformer network; enough to rebuild it before its weights are loaded.
+
+    `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
+    and number of the residual blocks, `head_channels` the width at half the resolution and
+    `noise_channels` how many planes of deterministic white noise the stem sees. The `johnson`
+    architecture has fixed dimensions and ignores all of these.
+    """
+
+    architecture: str = "quarter"
+    channels: int = 64
+    body_channels: int = 128
+    blocks: int = 4
+    head_channels: int = 32
+    noise_channels: int = 4
+
+    def __post_init__(self) -> None:
+        _one_of("architecture", self.architecture, ARCHITECTURES)
+        for name in ("channels", "body_channels", "head_channels"):
+            _between(name, getattr(self, name), 1, 1024)
+        _between("blocks", self.blocks, 1, 64)
+        _between("noise_channels", self.noise_channels, 0, 64)
+
+
+@dataclass(frozen=True)
+class TrainConfig(_Settings):
+    """How one style is trained. Sizes are pixels; weights multiply the relative losses.
+
+    `size` is the side of the square training crops, `style_size` the short side that the style
+    picture is scaled to: their ratio sets how large the strokes are.
+    """
+
+    steps: int = 2000
+    batch_size: int = 4
+    size: int = 256
+    style_size: int = 512
+    content_weight: float = 1.0
+    style_weight: float = 1.0
+    tv_weight: float = 0.05
+    lr: float = 2e-3
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    vgg: str = "shipped"
+    preview_every: int = 100
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size"):
+            _at_least(name, getattr(self, name), 1)
+        for name in ("size", "style_size"):
+            _between(name, getattr(self, name), 32, 4096)
+        for name in ("content_weight", "style_weight", "tv_weight", "preview_every", "seed"):
+            _at_least(name, getattr(self, name), 0)
+        if self.content_weight == 0 and self.style_weight == 0:
+            raise UsageError("content_weight and style_weight are both 0", "give one a value")
+        if not isfinite(self.lr) or self.lr <= 0:
+            raise UsageError(f"lr is {self.lr}", "it must be more than 0")
+        _at_least("checkpoint_every", self.checkpoint_every, 1)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("vgg", self.vgg, VGG_SOURCES)
+
+
+@dataclass(frozen=True)
+class ApplyConfig(_Settings):
+    """How photos are stylized. `size` is the longest side in pixels (None: as the photo is)."""
+
+    size: int | None = None
+    batch_size: int = 1
+    device: str = "auto"
+    precision: str = "auto"
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _at_least("size", self.size, 1)
+        _at_least("batch_size", self.batch_size, 1)
+        _one_of("precision", self.precision, PRECISIONS)

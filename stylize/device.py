@@ -1,0 +1,81 @@
+"""The choice of device and precision: made once, can be forced, said aloud."""
+
+import resource
+import sys
+from dataclasses import dataclass
+
+import torch
+
+from stylize.errors import DeviceError
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Where and in which precision the work runs."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        return next(name for name, dtype in _DTYPES.items() if dtype == self.dtype)
+
+    @property
+    def detail(self) -> str:
+        """The hardware in words."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+    def peak_memory(self) -> int:
+        """Bytes: the most this process has held so far on the device (on the CPU: resident)."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+
+
+def choose(device: str = "auto", precision: str = "auto") -> Compute:
+    """Turn `--device` and `--precision` into a `Compute`.
+
+    `auto` takes a CUDA GPU if there is one, and bf16 where the hardware computes in it.
+
+    Raises:
+        DeviceError: the device does not exist here or its name means nothing, or it cannot
+            compute in the precision that was asked for.
+    """
+    if device == "auto":
+        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    else:
+        chosen = _parse(device)
+    if chosen.type == "cuda":
+        if not torch.cuda.is_available():
+            raise DeviceError("no CUDA GPU here", "use --device cpu, or auto")
+        if chosen.index is not None and chosen.index >= torch.cuda.device_count():
+            raise DeviceError(
+                f"no GPU {chosen.index}: there are {torch.cuda.device_count()}",
+                "GPUs are counted from cuda:0",
+            )
+    if precision == "auto":
+        precision = "bf16" if has_bf16_units(chosen) else "fp32"
+    return Compute(chosen, _DTYPES[precision])
+
+
+def has_bf16_units(device: torch.device) -> bool:
+    """Whether `device` multiplies bf16 in hardware (elsewhere it is emulated and slow)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def _parse(device: str) -> torch.device:
+    hint = "choose auto, cpu, cuda or cuda:N"
+    try:
+        parsed = torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(f"no device is called {device!r}", hint) from error
+    if parsed.type not in ("cpu", "cuda"):
+        raise DeviceError(f"device {device!r} is not supported", hint)
+    return parsed

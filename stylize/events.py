@@ -1,0 +1,115 @@
+"""What the verbs report while they run: frozen dataclasses, drawn by `progress` or printed as JSON.
+
+Times are seconds, sizes pixels, memory bytes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What the work runs on, said once at the start."""
+
+    device: str
+    precision: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class PhotoSkipped:
+    """A content photo that training cannot use; each is reported once."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrainingStarted:
+    name: str
+    photos: int
+    first_step: int
+    steps: int
+    parameters: int
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One optimizer step. `losses` are unweighted, by name; `total` is their weighted sum."""
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    total: float
+    photos_per_second: float
+    seconds_left: float
+    peak_memory: int
+
+
+@dataclass(frozen=True)
+class FileWritten:
+    """A picture, table or checkpoint that training has just written; `kind` says which."""
+
+    kind: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class TrainingStopped:
+    """Training was asked to stop and saved a checkpoint."""
+
+    step: int
+    checkpoint: Path
+
+
+@dataclass(frozen=True)
+class TrainingDone:
+    style: Path
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ApplyStarted:
+    style: str
+    photos: int
+    ignored: int
+
+
+@dataclass(frozen=True)
+class PhotoDone:
+    source: Path
+    target: Path
+    width: int
+    height: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class PhotoFailed:
+    source: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class ApplyDone:
+    done: int
+    failed: int
+    megapixels: float
+    seconds: float
+    output: Path
+
+
+Event = (
+    Backend
+    | PhotoSkipped
+    | TrainingStarted
+    | StepDone
+    | FileWritten
+    | TrainingStopped
+    | TrainingDone
+    | ApplyStarted
+    | PhotoDone
+    | PhotoFailed
+    | ApplyDone
+)

@@ -1,0 +1,128 @@
+"""What a style file says about itself, read without torch.
+
+A style is one safetensors file. Its metadata holds one JSON document, `StyleHeader`, that rebuilds
+and explains it. Nothing in it is ever run or used as a path.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from stylize._version import __version__
+from stylize.config import NetworkConfig, TrainConfig
+from stylize.errors import StyleFileError, UsageError
+
+FORMAT_VERSION = 1
+METADATA_KEY = "stylize"
+MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something else
+
+
+@dataclass(frozen=True)
+class StylePicture:
+    """The picture a style was learned from.
+
+    `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG of it.
+    """
+
+    title: str
+    author: str
+    year: str
+    licence: str
+    sha256: str
+    thumbnail: str = ""
+
+
+@dataclass(frozen=True)
+class StyleHeader:
+    """Everything a style file tells beside its weights.
+
+    `losses` are rows of (step, {loss name: value}) thinned out over the run; `licence` is that of
+    the weights, `picture.licence` that of the style picture.
+    """
+
+    name: str
+    network: NetworkConfig
+    training: TrainConfig
+    picture: StylePicture
+    losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    licence: str = "Apache-2.0"
+    package_version: str = __version__
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str, path: Path) -> "StyleHeader":
+        """Parse the JSON document of the style file `path`, which errors name.
+
+        Raises:
+            StyleFileError: it is not JSON, of another format version, or an entry is wrong.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            version = values["format_version"]
+            if version != FORMAT_VERSION:
+                raise StyleFileError(
+                    f"{path}: style format {version!r}, but this stylize reads {FORMAT_VERSION}",
+                    "update stylize, or train the style again",
+                )
+            return cls(
+                name=_text(values, "name"),
+                network=NetworkConfig.from_dict(values["network"]),
+                training=TrainConfig.from_dict(values["training"]),
+                picture=StylePicture(
+                    **{key: _text(values["picture"], key) for key in values["picture"]}
+                ),
+                losses=[(int(step), dict(row)) for step, row in values["losses"]],
+                licence=_text(values, "licence"),
+                package_version=_text(values, "package_version"),
+            )
+        except KeyError as error:
+            raise StyleFileError(f"{path}: its header lacks {error.args[0]!r}") from error
+        except UsageError as error:
+            if isinstance(error, StyleFileError):
+                raise
+            raise StyleFileError(f"{path}: its header is wrong: {error}", error.hint) from error
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise StyleFileError(f"{path}: its header is damaged ({error})") from error
+
+
+def _text(values: dict[str, Any], key: str) -> str:
+    if not isinstance(values[key], str):
+        raise TypeError(f"{key!r} is not text")
+    return str(values[key])
+
+
+def read_header(path: Path) -> StyleHeader:
+    """Read the header of the style file `path`; the weights stay on disk.
+
+    Raises:
+        StyleFileError: the file is missing, truncated, not safetensors, or not a style.
+    """
+    return StyleHeader.from_json(read_metadata(path, METADATA_KEY), path)
+
+
+def read_metadata(path: Path, key: str) -> str:
+    """The text under `key` in the metadata of the safetensors file `path`.
+
+    Raises:
+        StyleFileError: the file is missing, unreadable, not whole safetensors, or lacks `key`.
+    """
+    hint = "a style is a .safetensors file made by `stylize train`"
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise StyleFileError(f"{path}: too large for a style", hint)
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except SafetensorError as error:
+        raise StyleFileError(f"{path}: not a whole safetensors file ({error})", hint) from error
+    except OSError as error:
+        reason = error.strerror or "not a safetensors file"
+        raise StyleFileError(f"{path}: {reason}", hint) from error
+    if key not in metadata:
+        raise StyleFileError(f"{path}: its metadata lacks the key {key!r}", hint)
+    return str(metadata[key])

@@ -1,0 +1,159 @@
+"""Picture files <-> pixels. What comes in: upright, sRGB, 8 bits; alpha set aside and put back."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, ImageOps
+from torch import Tensor
+
+from stylize.errors import ImageError
+from stylize.files import write_file
+
+JPEG_QUALITY = 95
+WEBP_QUALITY = 95
+
+# Pillow's own names of what a suffix stands for.
+_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".bmp": "BMP",
+}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded picture: `rgb` in mode RGB (sRGB, upright), `alpha` in mode L or None."""
+
+    rgb: Image.Image
+    alpha: Image.Image | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.rgb.size
+
+
+def read_photo(path: Path, size: int | None = None) -> Photo:
+    """Decode the picture in `path`, downscaled to at most `size` pixels on its longest side.
+
+    EXIF orientation is applied, an embedded ICC profile converted to sRGB (a broken one is
+    ignored: the numbers are then taken as sRGB), 16-bit grey scaled to 8 bits.
+
+    Raises:
+        ImageError: it cannot be opened, is not a picture, is damaged, or too large to be safe.
+    """
+    try:
+        with Image.open(path) as image:
+            photo = split_photo(image)
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise ImageError(f"{path}: {error.strerror}") from error
+    except Image.UnidentifiedImageError as error:
+        empty = path.stat().st_size == 0
+        raise ImageError(f"{path}: {'empty file' if empty else 'not a picture'}") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path}: too many pixels to be safe") from error
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+    return photo if size is None else _downscale(photo, size)
+
+
+def split_photo(image: Image.Image) -> Photo:
+    """Decode a Pillow picture of any mode: apply its orientation and profile, set alpha aside.
+
+    Raises:
+        ImageError: its data are damaged, or its pixels are 32-bit numbers of unknown range.
+    """
+    try:
+        image.load()
+        image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):
+            levels = np.asarray(image, np.uint16) // 257
+            image = Image.fromarray(levels.astype(np.uint8))
+        if image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            rgb = _to_srgb(rgba.convert("RGB"), image)
+            return Photo(rgb.convert("RGB"), rgba.getchannel("A"))
+        if image.mode in ("I", "F"):
+            raise ImageError("pixels of 32 bits are not supported")
+        return Photo(_to_srgb(image, image).convert("RGB"))
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise all kinds on damaged data
+        raise ImageError(f"damaged picture ({error})") from error
+
+
+def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """`image` in mode RGB with `alpha` back in place, if there is any."""
+    if alpha is not None:
+        image.putalpha(alpha)
+    return image
+
+
+def _to_srgb(pixels: Image.Image, source: Image.Image) -> Image.Image:
+    """`pixels` through the ICC profile of `source`, if it has one that fits them."""
+    icc = source.info.get("icc_profile")
+    if not icc:
+        return pixels
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        converted = ImageCms.profileToProfile(
+            pixels, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return pixels
+    return cast(Image.Image, converted)
+
+
+def _downscale(photo: Photo, size: int) -> Photo:
+    longest = max(photo.rgb.size)
+    if longest <= size:
+        return photo
+    width, height = (max(1, round(side * size / longest)) for side in photo.rgb.size)
+    return Photo(
+        photo.rgb.resize((width, height), Image.Resampling.LANCZOS),
+        photo.alpha and photo.alpha.resize((width, height), Image.Resampling.LANCZOS),
+    )
+
+
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write `image` to `path` in the format of its suffix: never half-written under that name.
+
+    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
+
+    Raises:
+        ImageError: the folder or file cannot be written.
+    """
+    options: dict[str, int] = {}
+    kind = _FORMATS[path.suffix.lower()]
+    if kind == "JPEG":
+        options = {"quality": JPEG_QUALITY, "subsampling": 0}
+    elif kind == "WEBP":
+        options = {"quality": WEBP_QUALITY}
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, kind, **options)
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
+    try:
+        write_file(path, buffer.getvalue())
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """A picture in mode RGB -> (3, H, W) fp32 in [0, 1]."""
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+
+
+def to_picture(tensor: Tensor) -> Image.Image:
+    """(3, H, W) in [0, 1] -> a picture in mode RGB, rounded to the nearest level."""
+    levels = tensor.float().mul(255).round().clamp(0, 255).to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().contiguous().numpy())

@@ -1,0 +1,212 @@
+"""The transformer networks: image -> image, one forward pass (Johnson et al. 2016).
+
+Both take and return (N, 3, H, W) float tensors, sRGB in [0, 1], any H, W >= 1; padding happens
+inside. Every photo is normalized on its own, so a batch of N equals N singles.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylize.config import NetworkConfig
+from stylize.instance_norm import InstanceNorm2d
+
+UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
+
+
+def build_network(config: NetworkConfig) -> nn.Module:
+    """A network of the given shape, freshly initialised from torch's random state."""
+    if config.architecture == "johnson":
+        return JohnsonNet()
+    return TransformerNet(config)
+
+
+class TransformerNet(nn.Module):
+    """The default architecture: no heavy layer above a quarter of the resolution.
+
+    A pixel-unshuffle stem folds the photo to a quarter of its resolution; residual blocks work at
+    an eighth, where a stroke is a few pixels wide; their result is added to the stem's, and two
+    sub-pixel stages (Shi et al. 2016) unfold the picture again. The body differs from Johnson et
+    al. in that: they downsample with strided convolutions and paint with 9x9 kernels at full size.
+
+    Besides the photo the stem sees planes of fixed white noise. Instance norm leaves nothing to
+    paint with where a photo is perfectly flat (a white background); there the strokes grow from
+    the noise instead of from rounding errors and the borders of the picture.
+    """
+
+    FOLD = 8  # sides are padded to a multiple of this
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, body = config.channels, config.body_channels
+        self.noise_channels = config.noise_channels
+        self.stem = ConvNorm(3 * 4**2 + config.noise_channels, channels)
+        self.down = ConvNorm(channels, body, stride=2)
+        self.body = nn.Sequential(*(ResidualBlock(body) for _ in range(config.blocks)))
+        self.up1 = SubPixel(body, channels)
+        self.norm1 = InstanceNorm2d(channels)
+        self.up2 = SubPixel(channels, config.head_channels)
+        self.norm2 = InstanceNorm2d(config.head_channels)
+        self.up3 = SubPixel(config.head_channels, 3, shift=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        pad = (0, -width % self.FOLD, 0, -height % self.FOLD)
+        x = F.pixel_unshuffle(F.pad(image.float() - 0.5, pad, mode="replicate"), 4)
+        x = torch.cat([x, self._noise(x)], dim=1)
+        x = x.to(self.stem.conv.weight.dtype, memory_format=torch.channels_last)
+        quarter = F.relu(self.stem(x))
+        eighth = self.body(F.relu(self.down(quarter)))
+        x = F.relu(quarter + self.norm1(self.up1(eighth)))
+        x = F.relu(self.norm2(self.up2(x)))
+        # The sigmoid is taken in fp32: in bf16 its values would be 1/256 apart near white.
+        return torch.sigmoid(self.up3(x).float())[..., :height, :width]
+
+
+    def _noise(self, x: Tensor) -> Tensor:
+        size = (self.noise_channels, *x.shape[-2:])
+        if self.training:
+            # Ever new: of fixed noise the network learns where it is in the picture, and paints
+            # the same sun into the same corner of every photo.
+            return UNIT_VARIANCE * (torch.rand(len(x), *size, device=x.device) - 0.5)
+        return white_noise(*size, device=x.device).expand(len(x), -1, -1, -1)
+
+
+class ConvNorm(nn.Module):
+    """3x3 convolution, instance norm. Borders are replicated, which works for any size."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        # No bias: the norm would take it away again.
+        self.conv = nn.Conv2d(
+            inputs, outputs, 3, stride, padding=1, padding_mode="replicate", bias=False
+        )
+        self.norm = InstanceNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x))
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), without a ReLU after the sum (Gross & Wilber 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(channels, channels)
+        self.conv2 = ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.conv2(F.relu(self.conv1(x)))
+        return out
+
+
+class SubPixel(nn.Module):
+    """(N, inputs, H, W) -> (N, outputs, 2H, 2W): 3x3 convolution, sub-pixel shuffle, 2x2 box blur.
+
+    ICNR initialisation (Aitken et al. 2017) starts it as nearest-neighbour upsampling, free of a
+    checkerboard; the blur (Sugawara et al. 2018) keeps it so in training, for it takes away
+    whatever has a period of two output pixels. A 2x2 box lies between pixels: `shift` 0 moves the
+    picture half a pixel down and right, 1 up and left.
+    """
+
+    def __init__(self, inputs: int, outputs: int, shift: int = 0) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1, padding_mode="replicate")
+        self.pad = (1 - shift, shift, 1 - shift, shift)
+        with torch.no_grad():
+            self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
+            nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pixel_shuffle(self.conv(x), 2)
+        return F.avg_pool2d(F.pad(x, self.pad, mode="replicate"), 2, stride=1)
+
+
+def white_noise(channels: int, height: int, width: int, *, device: torch.device) -> Tensor:
+    """(1, channels, height, width) fp32 noise, uniform with mean 0 and variance 1.
+
+    Each value is a hash of its own channel, row and column (multiply and xor-shift steps of the
+    kind in MurmurHash3's finalizer), so the same place gets the same bits on every device, in
+    every version and whatever the size of the picture.
+    """
+    row = torch.arange(height, device=device).view(1, 1, -1, 1)
+    column = torch.arange(width, device=device).view(1, 1, 1, -1)
+    channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
+    low32 = 0xFFFFFFFF
+    bits = (row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F) & low32
+    bits = ((bits ^ (bits >> 15)) * 0x2C1B3C6D) & low32
+    bits = ((bits ^ (bits >> 12)) * 0x297A2D39) & low32
+    bits = bits ^ (bits >> 15)
+    return (UNIT_VARIANCE * (bits.double() / low32 - 0.5)).float()
+
+
+class JohnsonNet(nn.Module):
+    """The network of Johnson et al. 2016 (supplementary material) with instance norm.
+
+    Parameter names and arithmetic are those of the widely used PyTorch example
+    (`fast_neural_style`), so its checkpoints load with `load_state_dict` once their obsolete
+    `running_mean` and `running_var` entries are dropped. Inside, pixels are 0..255. In training
+    mode the output is not clipped to [0, 1], so that gradients reach it from outside.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = ReflectConv(3, 32, kernel_size=9)
+        self.in1 = InstanceNorm2d(32)
+        self.conv2 = ReflectConv(32, 64, kernel_size=3, stride=2)
+        self.in2 = InstanceNorm2d(64)
+        self.conv3 = ReflectConv(64, 128, kernel_size=3, stride=2)
+        self.in3 = InstanceNorm2d(128)
+        self.res1 = JohnsonBlock(128)
+        self.res2 = JohnsonBlock(128)
+        self.res3 = JohnsonBlock(128)
+        self.res4 = JohnsonBlock(128)
+        self.res5 = JohnsonBlock(128)
+        self.deconv1 = ReflectConv(128, 64, kernel_size=3)
+        self.in4 = InstanceNorm2d(64)
+        self.deconv2 = ReflectConv(64, 32, kernel_size=3)
+        self.in5 = InstanceNorm2d(32)
+        self.deconv3 = ReflectConv(32, 3, kernel_size=9)
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[-2:]
+        # Reflection needs a side longer than its margin; sizes are rounded up to the two halvings.
+        low = (max(0, 8 - width) + -max(8, width) % 4, max(0, 8 - height) + -max(8, height) % 4)
+        x = F.pad(image * 255, (0, low[0], 0, low[1]), mode="replicate")
+        x = F.relu(self.in1(self.conv1(x)))
+        x = F.relu(self.in2(self.conv2(x)))
+        x = F.relu(self.in3(self.conv3(x)))
+        x = self.res5(self.res4(self.res3(self.res2(self.res1(x)))))
+        x = F.relu(self.in4(self.deconv1(F.interpolate(x, scale_factor=2))))
+        x = F.relu(self.in5(self.deconv2(F.interpolate(x, scale_factor=2))))
+        x = self.deconv3(x)[..., :height, :width] / 255
+        return x if self.training else x.clamp(0, 1)
+
+
+class ReflectConv(nn.Module):
+    """Convolution over reflected borders, half the kernel wide."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.pad = nn.ReflectionPad2d(kernel_size // 2)
+        self.conv2d = nn.Conv2d(inputs, outputs, kernel_size, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv2d(self.pad(x))
+        return out
+
+
+class JohnsonBlock(nn.Module):
+    """Residual block with the example's parameter names."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ReflectConv(channels, channels, kernel_size=3)
+        self.in1 = InstanceNorm2d(channels)
+        self.conv2 = ReflectConv(channels, channels, kernel_size=3)
+        self.in2 = InstanceNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.in2(self.conv2(F.relu(self.in1(self.conv1(x)))))
+        return out

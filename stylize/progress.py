@@ -1,0 +1,188 @@
+"""Events -> terminal. Draws what the verbs report; computes nothing and never imports torch."""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
+
+from stylize.events import (
+    ApplyDone,
+    ApplyStarted,
+    Backend,
+    Event,
+    FileWritten,
+    PhotoDone,
+    PhotoFailed,
+    PhotoSkipped,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+    TrainingStopped,
+)
+
+LINES_PER_TRAINING = 50  # where the output is not a terminal
+SKIPPED_SHOWN = 10
+
+
+def print_json(events: Iterable[Event]) -> Iterator[Event]:
+    """Print each event as one line of JSON, and pass it on."""
+    for event in events:
+        line = {"event": type(event).__name__, **asdict(event)}
+        print(json.dumps(line, default=str), flush=True)
+        yield event
+
+
+def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A progress bar while photos are stylized, then a table; passes the events on."""
+    bar: tqdm[None] | None = None
+    failures: list[PhotoFailed] = []
+    try:
+        for event in events:
+            match event:
+                case Backend():
+                    console.print(_backend(event), style="dim")
+                case ApplyStarted():
+                    bar = tqdm(total=event.photos, unit="photo", desc=event.style, leave=False)
+                    ignored = event.ignored
+                case PhotoDone() | PhotoFailed():
+                    if isinstance(event, PhotoFailed):
+                        failures.append(event)
+                    if bar is not None:
+                        bar.update()
+                case ApplyDone():
+                    if bar is not None:
+                        bar.close()
+                    _print_summary(console, event, ignored, failures)
+            yield event
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def _print_summary(
+    console: Console, done: ApplyDone, ignored: int, failures: list[PhotoFailed]
+) -> None:
+    if failures:
+        table = Table("photo", "why it failed", title="Failed", title_justify="left")
+        for failure in failures:
+            table.add_row(Text(str(failure.source), overflow="fold"), Text(failure.reason))
+        console.print(table)
+    table = Table(show_header=False)
+    table.add_row("stylized", f"{done.done} photos, {done.megapixels:.1f} megapixels")
+    if done.failed:
+        table.add_row("failed", f"[red]{done.failed} photos[/red]")
+    if ignored:
+        table.add_row("ignored", f"{ignored} files that are not pictures")
+    speed = f", {done.megapixels / done.seconds:.2f} megapixels/s" if done.seconds else ""
+    table.add_row("time", f"{done.seconds:.1f} s{speed}")
+    table.add_row("output", Text(str(done.output), overflow="fold"))
+    console.print(table)
+
+
+def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A live panel on a terminal, now and then a line elsewhere; passes the events on."""
+    skipped = 0
+    title = ""
+    with _panel(console) as live:
+        for event in events:
+            match event:
+                case Backend():
+                    live.console.print(_backend(event), style="dim")
+                case PhotoSkipped():
+                    skipped += 1
+                    if skipped <= SKIPPED_SHOWN:
+                        line = f"skipped {event.path}: {event.reason}"
+                        live.console.print(Text(line, style="yellow"))
+                    elif skipped == SKIPPED_SHOWN + 1:
+                        live.console.print("more photos skipped (--json names all)", style="yellow")
+                case TrainingStarted():
+                    title = f"training {event.name} on {event.photos} photos"
+                    if skipped:
+                        title += f" ({skipped} skipped)"
+                    first = f", from step {event.first_step}" if event.first_step else ""
+                    line = f"{title}, {event.parameters / 1e6:.2f} M parameters{first}"
+                    live.console.print(Text(line))
+                case StepDone():
+                    live.update(_training_panel(event, title))
+                    every = max(1, event.steps // LINES_PER_TRAINING)
+                    if not console.is_terminal and event.step % every == 0:
+                        console.print(Text(_training_line(event)), soft_wrap=True)
+                case FileWritten(kind="preview"):
+                    live.console.print(Text(f"preview: {event.path}", style="dim"), soft_wrap=True)
+                case FileWritten():
+                    pass  # written again and again under the same name: not worth a line each
+                case TrainingStopped():
+                    line = f"stopped after step {event.step}; saved {event.checkpoint}"
+                    live.console.print(Text(line), soft_wrap=True)
+                case TrainingDone():
+                    took = _clock(event.seconds)
+                    line = f"trained {event.steps} steps in {took}: {event.style}"
+                    live.console.print(Text(line), soft_wrap=True)
+            yield event
+
+
+@contextmanager
+def _panel(console: Console) -> Iterator[Live]:
+    with Live(Text(""), console=console, auto_refresh=False, transient=False) as live:
+        if not console.is_terminal:
+            live.stop()
+        yield live
+
+
+def _training_panel(event: StepDone, title: str) -> Panel:
+    losses = Table.grid(padding=(0, 2))
+    for name, value in event.losses.items():
+        losses.add_row(name, f"{value:.4f}")
+    losses.add_row("[bold]total, weighted[/bold]", f"[bold]{event.total:.4f}[/bold]")
+    state = Table.grid(padding=(0, 2))
+    state.add_row("step", f"{event.step} of {event.steps}")
+    state.add_row("speed", f"{event.photos_per_second:.2f} photos/s")
+    state.add_row("time left", _clock(event.seconds_left))
+    state.add_row("peak memory", f"{event.peak_memory / 2**30:.2f} GiB")
+    return Panel(Group(losses, Text(""), state), title=title, expand=False)
+
+
+def _training_line(event: StepDone) -> str:
+    losses = " ".join(f"{name.replace(' ', ':')}={v:.4f}" for name, v in event.losses.items())
+    return (
+        f"step {event.step}/{event.steps} total={event.total:.4f} {losses} "
+        f"{event.photos_per_second:.2f} photos/s, {_clock(event.seconds_left)} left, "
+        f"peak {event.peak_memory / 2**30:.2f} GiB"
+    )
+
+
+def _backend(event: Backend) -> str:
+    return f"device {event.device} ({event.detail}), precision {event.precision}"
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def print_styles(console: Console, rows: Iterable[tuple[str, ...]]) -> None:
+    """A table of styles: name, title, author, licence, size, place."""
+    table = Table("style", "picture", "author", "licence", "size", "place")
+    for row in rows:
+        table.add_row(*(Text(cell, overflow="fold") for cell in row))
+    console.print(table)
+
+
+def print_error(console: Console, message: str, hint: str) -> None:
+    """One line for what is wrong, and one for what to do about it."""
+    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    if hint:
+        console.print(Text.assemble(("hint: ", "cyan"), hint), soft_wrap=True)
+
+
+def shown_path(path: Path) -> str:
+    """`path` relative to the working folder where that is shorter."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -1,0 +1,73 @@
+"""A style ready for use: tensor -> tensor, picture -> picture."""
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from stylize.assets import find_style
+from stylize.checkpoint import load_network
+from stylize.device import Compute, choose
+from stylize.errors import UsageError
+from stylize.header import StyleHeader
+from stylize.images import Photo, merge_alpha, split_photo, to_picture, to_tensor
+
+
+class Style:
+    """A trained network on its device, with the header of its file.
+
+    One style serves any number of photos of any size; it holds no state between calls.
+    """
+
+    def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
+        self.header = header
+        self.compute = compute
+        self._network = network.to(
+            compute.device, compute.dtype, memory_format=torch.channels_last
+        ).eval()
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
+
+        Any H, W >= 1. Each image is normalized by its own statistics, so it comes out as it would
+        alone (Ulyanov et al. 2016). The result is on the device of `images`.
+
+        Raises:
+            UsageError: `images` has another shape or is not floating point.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
+            raise UsageError(f"images are {tuple(images.shape)}, not (N, 3, H, W)")
+        if not images.is_floating_point():
+            raise UsageError(f"images are {images.dtype}, not floating point in [0, 1]")
+        with torch.inference_mode():
+            result: Tensor = self._network(images.to(self.compute.device, torch.float32))
+        return result.to(images.device)
+
+    def stylize(self, picture: Image.Image) -> Image.Image:
+        """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
+
+        Raises:
+            ImageError: the picture's pixels cannot be decoded or are of an unsupported kind.
+        """
+        return self.stylize_photos([split_photo(picture)])[0]
+
+    def stylize_photos(self, photos: list[Photo]) -> list[Image.Image]:
+        """Stylize decoded photos of one and the same size in one batch; alpha is put back."""
+        results = self(torch.stack([to_tensor(photo.rgb) for photo in photos]))
+        return [
+            merge_alpha(to_picture(result), photo.alpha)
+            for result, photo in zip(results, photos, strict=True)
+        ]
+
+
+def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:
+    """Load a style by name (shipped, or in `./styles`) or by the path of its file.
+
+    `device` is auto, cpu, cuda or cuda:N; `precision` auto, fp32 or bf16.
+
+    Raises:
+        StyleFileError: there is no such style (the hint names the nearest), or its file is bad.
+        DeviceError: the device or precision is not available.
+    """
+    compute = choose(device, precision)
+    network, header = load_network(find_style(style))
+    return Style(network, header, compute)
