@@ -14,7 +14,7 @@ from torch import Tensor
 from stylize.errors import ImageError, TrainingError
 from stylize.images import read_photo, to_tensor
 
-FLAT_SHARE = 0.15  # of the crops
+FLAT_SHARE = 0.2  # of the crops
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -47,7 +47,7 @@ class TransformerNet(nn.Module):
         self.norm1 = InstanceNorm2d(channels)
         self.up2 = SubPixel(channels, config.head_channels)
         self.norm2 = InstanceNorm2d(config.head_channels)
-        self.up3 = SubPixel(config.head_channels, 3, shift=1)
+        self.up3 = SubPixel(config.head_channels, 3)
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
@@ -57,10 +57,12 @@ class TransformerNet(nn.Module):
         x = x.to(self.stem.conv.weight.dtype, memory_format=torch.channels_last)
         quarter = F.relu(self.stem(x))
         eighth = self.body(F.relu(self.down(quarter)))
-        x = F.relu(quarter + self.norm1(self.up1(eighth)))
-        x = F.relu(self.norm2(self.up2(x)))
-        # The sigmoid is taken in fp32: in bf16 its values would be 1/256 apart near white.
-        return torch.sigmoid(self.up3(x).float())[..., :height, :width]
+        # The shifts undo one another, and that of the strided convolution, to within half a pixel.
+        x = F.relu(quarter + self.norm1(box_blur(self.up1(eighth), shift=1)))
+        x = F.relu(self.norm2(box_blur(self.up2(x), shift=0)))
+        # The sigmoid is taken in fp32, as in bf16 its values would be 1/256 apart near white; the
+        # blur comes after it, as its bend would bring back part of the checkerboard.
+        return box_blur(torch.sigmoid(self.up3(x).float()), shift=1)[..., :height, :width]
 
 
     def _noise(self, x: Tensor) -> Tensor:
@@ -102,25 +104,31 @@ class ResidualBlock(nn.Module):
 
 
 class SubPixel(nn.Module):
-    """(N, inputs, H, W) -> (N, outputs, 2H, 2W): 3x3 convolution, sub-pixel shuffle, 2x2 box blur.
+    """(N, inputs, H, W) -> (N, outputs, 2H, 2W): 3x3 convolution, sub-pixel shuffle.
 
     ICNR initialisation (Aitken et al. 2017) starts it as nearest-neighbour upsampling, free of a
-    checkerboard; the blur (Sugawara et al. 2018) keeps it so in training, for it takes away
-    whatever has a period of two output pixels. A 2x2 box lies between pixels: `shift` 0 moves the
-    picture half a pixel down and right, 1 up and left.
+    checkerboard.
     """
 
-    def __init__(self, inputs: int, outputs: int, shift: int = 0) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1, padding_mode="replicate")
-        self.pad = (1 - shift, shift, 1 - shift, shift)
         with torch.no_grad():
             self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
             nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pixel_shuffle(self.conv(x), 2)
-        return F.avg_pool2d(F.pad(x, self.pad, mode="replicate"), 2, stride=1)
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
+def box_blur(x: Tensor, shift: int) -> Tensor:
+    """Mean over 2x2 pixels, same size: takes away whatever has a period of two pixels.
+
+    That keeps sub-pixel stages free of a checkerboard while they learn (Sugawara et al. 2018). The
+    box lies between pixels: `shift` 0 moves the picture half a pixel down and right, 1 up and left.
+    """
+    pad = (1 - shift, shift, 1 - shift, shift)
+    return F.avg_pool2d(F.pad(x, pad, mode="replicate"), 2, stride=1)
 
 
 def white_noise(channels: int, height: int, width: int, *, device: torch.device) -> Tensor:
