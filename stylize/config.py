@@ -74,7 +74,7 @@ class NetworkConfig(_Settings):
         for name in ("channels", "body_channels", "head_channels"):
             _between(name, getattr(self, name), 1, 1024)
         _between("blocks", self.blocks, 1, 64)
-        _between("noise_channels", self.noise_channels, 0, 64)
+        _between("noise_channels", self.noise_channels, 1, 64)
 
 
 @dataclass(frozen=True)
