@@ -49,7 +49,7 @@ def apply(
 def _stylize(
     style: Style, jobs: Sequence[Job], config: ApplyConfig
 ) -> Iterator[PhotoDone | PhotoFailed]:
-    """Photos are decoded ahead in threads; neighbours of one size go through the network at once."""
+    """Decode photos ahead in threads; neighbours of one size go through the network at once."""
 
     def read(job: Job) -> tuple[Job, Photo | ImageError]:
         try:

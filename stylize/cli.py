@@ -260,7 +260,9 @@ def _stop_signals() -> Iterator[threading.Event]:
         stop.set()
         err.print("stopping after this step (once more: at once, losing it) ...")
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield stop
     finally:

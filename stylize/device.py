@@ -66,8 +66,8 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
 def has_bf16_units(device: torch.device) -> bool:
     """Whether `device` multiplies bf16 in hardware (elsewhere it is emulated and slow)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _parse(device: str) -> torch.device:

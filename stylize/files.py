@@ -112,9 +112,7 @@ def _places(places: Iterable[Path]) -> list[Path]:
     # Compared without case, as some file systems do.
     uses = Counter(str(target).casefold() for target in targets)
     targets = [
-        target.with_name(place.name + target.suffix)
-        if uses[str(target).casefold()] > 1
-        else target
+        target.with_name(place.name + target.suffix) if uses[str(target).casefold()] > 1 else target
         for place, target in zip(wanted, targets, strict=True)
     ]
     uses = Counter(str(target).casefold() for target in targets)
@@ -155,8 +153,8 @@ def write_file(path: Path, content: bytes) -> None:
         # mkstemp makes files private; a picture gets the permissions any new file would.
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise

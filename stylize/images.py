@@ -7,7 +7,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from stylize.errors import ImageError
@@ -55,7 +55,7 @@ def read_photo(path: Path, size: int | None = None) -> Photo:
             photo = split_photo(image)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ImageError(f"{path}: {error.strerror}") from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         empty = path.stat().st_size == 0
         raise ImageError(f"{path}: {'empty file' if empty else 'not a picture'}") from error
     except Image.DecompressionBombError as error:
@@ -109,7 +109,7 @@ def _to_srgb(pixels: Image.Image, source: Image.Image) -> Image.Image:
         )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return pixels
-    return cast(Image.Image, converted)
+    return cast("Image.Image", converted)
 
 
 def _downscale(photo: Photo, size: int) -> Photo:

@@ -57,7 +57,8 @@ class Objective:
     def content_target(self, photo: Tensor) -> Tensor:
         """The content layer's activations of `photo`, without a graph."""
         with torch.no_grad():
-            return self.vgg(photo, (CONTENT_LAYER,))[CONTENT_LAYER]
+            features: dict[str, Tensor] = self.vgg(photo, (CONTENT_LAYER,))
+        return features[CONTENT_LAYER]
 
     def __call__(self, image: Tensor, content_target: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of `image` by name: `content`, `style <layer>` ..., `tv`."""

@@ -57,7 +57,7 @@ class TransformerNet(nn.Module):
         height, width = image.shape[-2:]
         pad = (0, -width % self.FOLD, 0, -height % self.FOLD)
         x = F.pixel_unshuffle(F.pad(image.float() - 0.5, pad, mode="replicate"), 4)
-        x = x.to(self.noise.weight.dtype, memory_format=torch.channels_last)
+        x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
         quarter = F.relu(self.stem(x) + self.noise(self._noise(x)))
         eighth = self.body(F.relu(self.down(quarter)))
         # The shifts undo one another, and that of the strided convolution, to within half a pixel.
@@ -75,7 +75,7 @@ class TransformerNet(nn.Module):
             noise = UNIT_VARIANCE * (torch.rand(len(x), *size, device=x.device) - 0.5)
         else:
             noise = white_noise(*size, device=x.device)  # one for all: it is added to each
-        return noise.to(x.dtype, memory_format=torch.channels_last)
+        return noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class ConvNorm(nn.Module):
@@ -186,16 +186,17 @@ class JohnsonNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
         # Reflection needs a side longer than its margin; sizes are rounded up to the two halvings.
-        low = (max(0, 8 - width) + -max(8, width) % 4, max(0, 8 - height) + -max(8, height) % 4)
-        x = F.pad(image * 255, (0, low[0], 0, low[1]), mode="replicate")
+        right, below = (max(8, side + -side % 4) - side for side in (width, height))
+        x = F.pad(image.float() * 255, (0, right, 0, below), mode="replicate")
+        x = x.to(self.in1.weight.dtype)
         x = F.relu(self.in1(self.conv1(x)))
         x = F.relu(self.in2(self.conv2(x)))
         x = F.relu(self.in3(self.conv3(x)))
         x = self.res5(self.res4(self.res3(self.res2(self.res1(x)))))
         x = F.relu(self.in4(self.deconv1(F.interpolate(x, scale_factor=2))))
         x = F.relu(self.in5(self.deconv2(F.interpolate(x, scale_factor=2))))
-        x = self.deconv3(x)[..., :height, :width] / 255
-        return x if self.training else x.clamp(0, 1)
+        out: Tensor = self.deconv3(x)[..., :height, :width].float() / 255
+        return out if self.training else out.clamp(0, 1)
 
 
 class ReflectConv(nn.Module):

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
+from typing import Never
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -30,7 +31,6 @@ from stylize.events import (
 )
 
 LINES_PER_TRAINING = 50  # where the output is not a terminal
-SKIPPED_SHOWN = 10
 
 
 def print_json(events: Iterable[Event]) -> Iterator[Event]:
@@ -43,7 +43,7 @@ def print_json(events: Iterable[Event]) -> Iterator[Event]:
 
 def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
     """A progress bar while photos are stylized, then a table; passes the events on."""
-    bar: tqdm[None] | None = None
+    bar: tqdm[Never] | None = None
     failures: list[PhotoFailed] = []
     try:
         for event in events:
@@ -99,11 +99,8 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     live.console.print(_backend(event), style="dim")
                 case PhotoSkipped():
                     skipped += 1
-                    if skipped <= SKIPPED_SHOWN:
-                        line = f"skipped {event.path}: {event.reason}"
-                        live.console.print(Text(line, style="yellow"))
-                    elif skipped == SKIPPED_SHOWN + 1:
-                        live.console.print("more photos skipped (--json names all)", style="yellow")
+                    line = f"skipped {event.path}: {event.reason}"
+                    live.console.print(Text(line, style="yellow"), soft_wrap=True)
                 case TrainingStarted():
                     title = f"training {event.name} on {event.photos} photos"
                     if skipped:
@@ -118,8 +115,6 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                         console.print(Text(_training_line(event)), soft_wrap=True)
                 case FileWritten(kind="preview"):
                     live.console.print(Text(f"preview: {event.path}", style="dim"), soft_wrap=True)
-                case FileWritten():
-                    pass  # written again and again under the same name: not worth a line each
                 case TrainingStopped():
                     line = f"stopped after step {event.step}; saved {event.checkpoint}"
                     live.console.print(Text(line), soft_wrap=True)

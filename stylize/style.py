@@ -21,9 +21,8 @@ class Style:
     def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
         self.header = header
         self.compute = compute
-        self._network = network.to(
-            compute.device, compute.dtype, memory_format=torch.channels_last
-        ).eval()
+        network = network.to(compute.device, compute.dtype)
+        self._network = network.to(memory_format=torch.channels_last).eval()
 
     def __call__(self, images: Tensor) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.

@@ -1,27 +1,22 @@
 """Learn one style from one picture: style picture -> VGG -> loss -> train -> checkpoint."""
 
 import base64
-import csv
 import hashlib
 import io
-import math
-import random
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageOps
-from torch import Tensor, nn
 
 from stylize.assets import LOCAL_STYLES, SUFFIX, check_name
 from stylize.batches import ContentPhotos
-from stylize.checkpoint import RunState, load_run, save_run, save_style
+from stylize.checkpoint import load_run, save_run, save_style
 from stylize.config import NetworkConfig, TrainConfig
-from stylize.device import Compute, choose
-from stylize.errors import ImageError, StyleFileError, TrainingError, UsageError
+from stylize.device import choose
+from stylize.errors import TrainingError, UsageError
 from stylize.events import (
     Backend,
     Event,
@@ -34,23 +29,11 @@ from stylize.events import (
 )
 from stylize.files import find_photos, write_file
 from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo, to_picture, to_tensor, write_picture
-from stylize.loss import LAYERS, Objective, weighted_sum
-from stylize.network import build_network
-from stylize.vgg import load_vgg16
+from stylize.images import read_photo, write_picture
+from stylize.preview import History, PreviewSheet, losses_plot, losses_table
+from stylize.trainer import Trainer
 
-ADAM_BETAS = (0.9, 0.999)
-WARMUP_STEPS = 20
-FINAL_LR = 0.05  # of the full rate, at the end of the cosine
-MAX_GRADIENT_NORM = 10.0
-AVERAGE_DECAY = 0.99
-PREVIEW_PHOTOS = 4
-PREVIEW_SIZE = 384
 THUMBNAIL_SIZE = 128
-MAX_LOSS_ROWS = 200  # kept in the style file
-
-# What a resumed run may change without becoming another run.
-FREE_TO_CHANGE = ("device", "preview_every", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -168,172 +151,12 @@ def train(
     yield TrainingDone(files.style, config.steps, time.monotonic() - started)
 
 
-class Trainer:
-    """The network, its optimizer and its objective; one `train_step` at a time."""
-
-    def __init__(self, header: StyleHeader, style: Image.Image, compute: Compute) -> None:
-        self._header = header
-        self.config = header.training
-        self.compute = compute
-        self.step = 0
-        self.history: list[tuple[int, dict[str, float]]] = []
-        vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device, compute.dtype)
-        short = self.config.style_size
-        scale = short / min(style.size)
-        size = (max(1, round(style.width * scale)), max(1, round(style.height * scale)))
-        target = to_tensor(style.resize(size, Image.Resampling.LANCZOS))
-        self.objective = Objective(vgg, target[None].to(compute.device))
-        torch.manual_seed(self.config.seed)
-        self.network = self._build()
-        self.average = self._build().requires_grad_(False).eval()
-        self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.config.lr, betas=ADAM_BETAS
-        )
-
-    def _build(self) -> nn.Module:
-        network = build_network(self._header.network)
-        return network.to(self.compute.device, memory_format=torch.channels_last)
-
-    @property
-    def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.network.parameters())
-
-    def autocast(self) -> torch.autocast:
-        """bf16 where it is safe, if that is the precision of this training."""
-        enabled = self.compute.dtype == torch.bfloat16
-        return torch.autocast(self.compute.device.type, torch.bfloat16, enabled=enabled)
-
-    def train_step(self, photos: Tensor) -> tuple[dict[str, float], float]:
-        """One optimizer step on (N, 3, H, W) photos in [0, 1]: the named losses and their sum.
-
-        Raises:
-            TrainingError: the loss is not finite; the weights are as before the step.
-        """
-        config = self.config
-        photos = photos.to(self.compute.device, memory_format=torch.channels_last)
-        # The noise in the network's stem: of this step's own, so that a resumed run sees the same.
-        torch.manual_seed(config.seed * 1_000_003 + self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * learning_rate_factor(self.step, config.steps)
-        with self.autocast():
-            target = self.objective.content_target(photos)
-            losses = self.objective(self.network(photos), target)
-            total = weighted_sum(
-                losses, config.content_weight, config.style_weight, config.tv_weight
-            )
-        if not total.isfinite():
-            raise TrainingError(
-                f"the loss is {total.item()} at step {self.step + 1}",
-                "go on from the last checkpoint with --resume, or start again with a lower --lr",
-            )
-        self.optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
-        self.optimizer.step()
-        self.step += 1
-        # A short memory at first, so that the untrained weights are soon forgotten.
-        decay = min(AVERAGE_DECAY, self.step / (self.step + 9))
-        with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
-            for average, parameter in pairs:
-                average.lerp_(parameter, 1 - decay)
-        named = {name: loss.item() for name, loss in losses.items()}
-        self.history.append((self.step, named))
-        return named, total.item()
-
-    @torch.no_grad()
-    def stylize(self, photo: Tensor) -> Tensor:
-        """(3, H, W) in [0, 1] -> the same, with the averaged weights."""
-        with self.autocast():
-            result: Tensor = self.average(photo[None].to(self.compute.device))
-        return result[0]
-
-    def header(self) -> StyleHeader:
-        """The header of the style as it is now, with the losses so far thinned out."""
-        every = math.ceil(len(self.history) / MAX_LOSS_ROWS)
-        rows = self.history[:: every or 1]
-        return replace(
-            self._header,
-            losses=[(step, {k: round(v, 5) for k, v in row.items()}) for step, row in rows],
-        )
-
-    def state(self, photos: str) -> RunState:
-        """Everything needed to go on from here."""
-        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
-        tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
-        for key, parameter in self.network.named_parameters():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                tensors[f"adam.{moment}.{key}"] = self.optimizer.state[parameter][moment]
-        header = replace(self._header, losses=self.history)
-        return RunState(self.step, photos, header, tensors)
-
-    def restore(self, state: RunState, photos: str, path: Path) -> None:
-        """Go on from `state`, read from `path`, as if never interrupted.
-
-        Raises:
-            UsageError: it belongs to a training with other settings, picture or photos.
-        """
-        _same_run(self._header, state.header, path)
-        if state.photos != photos:
-            raise UsageError(
-                f"{path}: the content photos are not those it was trained on",
-                "bring the folder back as it was, or start anew with --overwrite",
-            )
-        try:
-            for prefix, network in (("network.", self.network), ("average.", self.average)):
-                network.load_state_dict(
-                    {key: state.tensors[prefix + key] for key in network.state_dict()}
-                )
-            for key, parameter in self.network.named_parameters():
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(state.step)),
-                    "exp_avg": state.tensors[f"adam.exp_avg.{key}"].to(parameter.device),
-                    "exp_avg_sq": state.tensors[f"adam.exp_avg_sq.{key}"].to(parameter.device),
-                }
-        except (KeyError, RuntimeError) as error:
-            raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
-        self.step = state.step
-        self.history = list(state.header.losses)
-
-
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine from 1 down to FINAL_LR; `step` counts from 0."""
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-    return warmup * (FINAL_LR + (1 - FINAL_LR) * cosine)
-
-
-class PreviewSheet:
-    """The same few photos every time, above what the network makes of them."""
-
-    def __init__(self, style: Image.Image, photos: list[Path], seed: int) -> None:
-        square = (PREVIEW_SIZE, PREVIEW_SIZE)
-        self.style = ImageOps.contain(style, square)
-        self.photos: list[Image.Image] = []
-        for path in random.Random(f"{seed} preview").sample(photos, len(photos)):
-            if len(self.photos) == PREVIEW_PHOTOS:
-                break
-            try:
-                self.photos.append(ImageOps.fit(read_photo(path).rgb, square))
-            except ImageError:
-                continue  # training itself names the photos that it cannot read
-
-    def draw(self, trainer: Trainer) -> Image.Image:
-        """The sheet: style picture first, then a column a photo."""
-        sheet = Image.new("RGB", (PREVIEW_SIZE * (1 + len(self.photos)), 2 * PREVIEW_SIZE), "white")
-        sheet.paste(self.style, (0, 0))
-        for column, photo in enumerate(self.photos, start=1):
-            stylized = to_picture(trainer.stylize(to_tensor(photo)))
-            sheet.paste(photo, (column * PREVIEW_SIZE, 0))
-            sheet.paste(stylized, (column * PREVIEW_SIZE, PREVIEW_SIZE))
-        return sheet
-
-
 def _refuse_to_lose(files: TrainingFiles, resume: bool, overwrite: bool) -> None:
     if resume:
         if not files.checkpoint.is_file():
-            raise UsageError(f"no checkpoint {files.checkpoint} to resume", "start without --resume")
+            raise UsageError(
+                f"no checkpoint {files.checkpoint} to resume", "start without --resume"
+            )
     elif not overwrite:
         for path in (files.style, files.checkpoint):
             if path.exists():
@@ -370,7 +193,7 @@ def _content_photos(content: Path, size: int) -> tuple[list[Path], dict[Path, st
         try:
             with Image.open(path) as image:
                 short = min(image.size)
-        except Exception as error:  # Pillow raises all kinds on damaged headers
+        except Exception as error:  # noqa: BLE001  Pillow raises all kinds on damaged headers
             skipped[path] = f"not a readable picture ({type(error).__name__})"
             continue
         if short < size:
@@ -393,46 +216,10 @@ def _fingerprint(photos: list[Path], content: Path) -> str:
     return digest.hexdigest()
 
 
-def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
-    if now.picture.sha256 != then.picture.sha256:
-        raise UsageError(f"{path} was trained on another style picture", "give the same picture")
-    pairs = ((now.training, then.training), (now.network, then.network))
-    for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
-        for setting in new:
-            if new[setting] != old[setting] and setting not in FREE_TO_CHANGE:
-                raise UsageError(
-                    f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
-                    "resume with the settings it was started with",
-                )
-
-
-def _write_losses(history: list[tuple[int, dict[str, float]]], files: TrainingFiles) -> Iterator[Event]:
-    table = io.StringIO()
-    writer = csv.writer(table)
-    writer.writerow(["step", *history[0][1]])
-    writer.writerows([step, *row.values()] for step, row in history)
-    write_file(files.losses, table.getvalue().encode())
+def _write_losses(history: History, files: TrainingFiles) -> Iterator[Event]:
+    write_file(files.losses, losses_table(history))
     yield FileWritten("losses", files.losses)
-    plot = _plot(history)
+    plot = losses_plot(history)
     if plot is not None:
         write_file(files.plot, plot)
         yield FileWritten("plot", files.plot)
-
-
-def _plot(history: list[tuple[int, dict[str, float]]]) -> bytes | None:
-    """A PNG of all losses over the steps; None where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
-    steps = [step for step, _ in history]
-    for name in history[0][1]:
-        axes.plot(steps, [row[name] for _, row in history], label=name, linewidth=1)
-    axes.set(xlabel="step", ylabel="loss, unweighted", yscale="log")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    plot = io.BytesIO()
-    figure.savefig(plot, format="png", dpi=120)
-    return plot.getvalue()

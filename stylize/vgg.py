@@ -22,6 +22,9 @@ class VGG16Features(nn.Module):
     divided by `std`, per channel. State dict keys are those of torchvision's `vgg16().features`.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, deepest: str, scale: float, mean: Sequence[float], std: Sequence[float]):
         super().__init__()
         self.layers: list[str] = []
@@ -50,7 +53,7 @@ class VGG16Features(nn.Module):
         wanted = set(layers)
         # In fp32: at 0..255 the steps of bf16 are a whole grey level.
         x = (image.float() * self.scale - self.mean) / self.std
-        x = x.to(self.features[0].weight.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        x = x.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
         for name, layer in zip(self.layers, self.features, strict=True):
             x = layer(x)
@@ -88,16 +91,21 @@ def _shipped_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise StyleFileError(f"{path}: cannot read the VGG-16 weights ({error})", "reinstall") from error
+        raise StyleFileError(
+            f"{path}: cannot read the VGG-16 weights ({error})", "reinstall"
+        ) from error
 
 
 def _torchvision_weights() -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights, vgg16
 
     try:
-        return vgg16(weights=VGG16_Weights.IMAGENET1K_V1).features.state_dict()
+        weights: dict[str, Tensor] = vgg16(
+            weights=VGG16_Weights.IMAGENET1K_V1
+        ).features.state_dict()
     except OSError as error:  # urllib's errors are OSErrors
         raise UsageError(
             f"cannot download torchvision's VGG-16 ({error})",
             "use --vgg shipped, which needs no network",
         ) from error
+    return weights

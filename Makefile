@@ -1,0 +1,28 @@
+# The whole project in four words. Needs Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+DEMO := painted
+
+.PHONY: demo test check clean
+
+demo: $(READY)
+	$(BIN)/stylize apply starry-night samples/photos --output $(DEMO) --overwrite
+	@echo "The pictures are in $(CURDIR)/$(DEMO)"
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) $(DEMO) build dist *.egg-info
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[dev,test]"
+	touch $@
