@@ -95,6 +95,6 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     try:
-        write_file(path, save(whole, {"format": "pt", **metadata}))
+        write_file(path, save(whole, metadata))
     except OSError as error:
         raise StyleFileError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,55 @@
+"""Shared material: small pictures drawn from a seed, and a small untrained style."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from stylize.checkpoint import save_style
+from stylize.config import NetworkConfig, TrainConfig
+from stylize.header import StyleHeader, StylePicture
+from stylize.network import build_network
+
+ROOT = Path(__file__).parent.parent
+TINY = NetworkConfig(channels=8, body_channels=8, blocks=1, head_channels=8, noise_channels=1)
+
+
+def draw_picture(seed: int, width: int = 64, height: int = 64) -> Image.Image:
+    """A picture with structure at several scales: enlarged random fields, added up."""
+    random = np.random.default_rng(seed)
+    levels = np.zeros((height, width, 3))
+    for cells in (2, 6, 16):
+        field = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        levels += np.asarray(field.resize((width, height), Image.Resampling.BICUBIC), float)
+    return Image.fromarray((levels / 3).astype(np.uint8))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """A folder tree with six usable photos, one of them in a subfolder."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    for index in range(5):
+        draw_picture(index, 64 + 8 * index, 72).save(folder / f"photo{index}.png")
+    draw_picture(5).save(folder / "more" / "photo5.jpg", quality=95)
+    return folder
+
+
+@pytest.fixture
+def style_picture(tmp_path: Path) -> Path:
+    path = tmp_path / "painting.png"
+    draw_picture(100, 96, 80).save(path)
+    return path
+
+
+@pytest.fixture
+def style_file(tmp_path: Path) -> Path:
+    """A small style with seeded random weights."""
+    path = tmp_path / "tiny.safetensors"
+    torch.manual_seed(0)
+    picture = StylePicture("A Picture", "A. Painter", "1900", "public domain", "0" * 64)
+    header = StyleHeader("tiny", TINY, TrainConfig(), picture)
+    save_style(path, build_network(TINY), header)
+    return path

@@ -1,0 +1,108 @@
+import os
+
+import numpy as np
+import pytest
+from conftest import draw_picture
+
+from stylize import load_style
+from stylize.apply import apply
+from stylize.config import ApplyConfig
+from stylize.errors import UsageError
+from stylize.events import ApplyDone, ApplyStarted, Backend, PhotoDone, PhotoFailed
+from stylize.images import read_photo
+
+CPU = ApplyConfig(device="cpu", precision="fp32")
+
+
+def run(style, inputs, output, config=CPU):
+    return list(apply(str(style), inputs, output, config))
+
+
+def test_a_folder_is_mirrored_and_each_photo_is_its_own_single(style_file, photos, tmp_path):
+    out = tmp_path / "out"
+    config = ApplyConfig(device="cpu", precision="fp32", batch_size=3)
+    events = run(style_file, [photos], out, config)
+    assert isinstance(events[0], Backend)
+    assert events[1] == ApplyStarted("tiny", 6, 0)
+    assert isinstance(events[-1], ApplyDone)
+    assert (events[-1].done, events[-1].failed) == (6, 0)
+    sources = sorted(path.relative_to(photos) for path in photos.rglob("*") if path.is_file())
+    targets = sorted(path.relative_to(out) for path in out.rglob("*") if path.is_file())
+    assert targets == sources
+    style = load_style(str(style_file), "cpu", "fp32")
+    for name in sources:
+        if name.suffix == ".png":
+            alone = np.asarray(style.stylize(read_photo(photos / name).rgb), int)
+            written = np.asarray(read_photo(out / name).rgb, int)
+            assert np.abs(alone - written).max() <= 1
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 7])
+def test_photos_of_one_size_share_batches(style_file, tmp_path, batch_size):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index, width in enumerate((40, 40, 40, 48, 40, 40)):
+        draw_picture(index, width, 40).save(folder / f"{index}.png")
+    config = ApplyConfig(device="cpu", batch_size=batch_size)
+    events = run(style_file, [folder], tmp_path / "out", config)
+    done = [event for event in events if isinstance(event, PhotoDone)]
+    assert [event.source.name for event in done] == [f"{index}.png" for index in range(6)]
+    assert [event.width for event in done] == [40, 40, 40, 48, 40, 40]
+
+
+def test_bad_photos_are_named_and_stop_nothing(style_file, photos, tmp_path):
+    (photos / "text.jpg").write_text("not a picture")
+    (photos / "empty.png").touch()
+    whole = (photos / "more" / "photo5.jpg").read_bytes()
+    (photos / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    events = run(style_file, [photos], tmp_path / "out")
+    failed = {e.source.name: e.reason for e in events if isinstance(e, PhotoFailed)}
+    assert failed["text.jpg"] == "not a picture"
+    assert failed["empty.png"] == "empty file"
+    assert failed["cut.jpg"].startswith("damaged picture")
+    assert len(failed) == 3
+    assert (events[-1].done, events[-1].failed) == (6, 3)
+    written = {path.name for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert written == {*(f"photo{i}.png" for i in range(5)), "photo5.jpg"}
+
+
+def test_size_is_the_longest_side(style_file, tmp_path):
+    draw_picture(0, 80, 60).save(tmp_path / "a.png")
+    config = ApplyConfig(size=40, device="cpu")
+    run(style_file, [tmp_path / "a.png"], tmp_path / "out", config)
+    assert read_photo(tmp_path / "out" / "a.png").size == (40, 30)
+
+
+def test_a_gif_becomes_a_png_and_keeps_its_transparency(style_file, tmp_path):
+    picture = draw_picture(0).convert("P", palette=1, colors=200)
+    picture.save(tmp_path / "a.gif", transparency=picture.getpixel((0, 0)))
+    run(style_file, [tmp_path / "a.gif"], tmp_path / "out")
+    before, after = read_photo(tmp_path / "a.gif"), read_photo(tmp_path / "out" / "a.png")
+    assert before.alpha is not None
+    assert np.array_equal(before.alpha, after.alpha)
+
+
+def test_nothing_is_written_when_the_style_is_wrong(photos, tmp_path):
+    with pytest.raises(UsageError):
+        run("no-such-style", [photos], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sources_are_left_as_they_were(style_file, photos, tmp_path):
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+    run(style_file, [photos], tmp_path / "out")
+    assert before == {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+
+
+def test_an_output_folder_that_cannot_be_made(style_file, photos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot make the folder"):
+        run(style_file, [photos], tmp_path / "file" / "out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_without_permission(style_file, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir(mode=0o500)
+    with pytest.raises(UsageError, match="cannot write into"):
+        run(style_file, [photos], out)

@@ -1,0 +1,49 @@
+import pytest
+
+from stylize.assets import check_name, find_style, shipped, style_files
+from stylize.errors import StyleFileError, UsageError
+
+
+def test_shipped_style_is_found_by_name():
+    assert find_style("starry-night") == shipped("models") / "starry-night.safetensors"
+
+
+def test_a_near_miss_gets_a_suggestion():
+    with pytest.raises(StyleFileError) as caught:
+        find_style("stary-nigth")
+    assert "starry-night" in caught.value.hint
+
+
+def test_a_far_miss_gets_the_list():
+    with pytest.raises(StyleFileError) as caught:
+        find_style("zzz")
+    assert "stylize styles" in caught.value.hint
+
+
+def test_a_path_is_taken_as_it_is(style_file):
+    assert find_style(str(style_file)) == style_file
+
+
+@pytest.mark.parametrize("style", ["no/such.safetensors", "such.safetensors", "./starry-night"])
+def test_a_missing_path_is_an_error(style):
+    with pytest.raises(StyleFileError, match="no style file"):
+        find_style(style)
+
+
+def test_a_local_style_wins_over_a_shipped_one(tmp_path, monkeypatch, style_file):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "styles").mkdir()
+    local = tmp_path / "styles" / "starry-night.safetensors"
+    local.write_bytes(style_file.read_bytes())
+    assert style_files()["starry-night"].resolve() == local
+
+
+@pytest.mark.parametrize("name", ["a", "starry-night", "my_style.2"])
+def test_good_names(name):
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "-x", ".hidden", "Ä", "A", "x" * 65, "a\n"])
+def test_bad_names(name):
+    with pytest.raises(UsageError):
+        check_name(name)

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from stylize.loss import (
+    LAYERS,
+    Objective,
+    gram_matrix,
+    relative_square,
+    total_variation,
+    weighted_sum,
+)
+from stylize.vgg import load_vgg16
+
+
+def test_gram_matrix_on_paper():
+    # Two channels of two pixels: (1, 2) and (3, 4); sums of products 5, 11, 25; divided by 4.
+    features = torch.tensor([[[[1.0, 2.0]], [[3.0, 4.0]]]])
+    assert gram_matrix(features).tolist() == [[[1.25, 2.75], [2.75, 6.25]]]
+
+
+def test_gram_matrix_of_either_layout():
+    features = torch.randn(2, 5, 6, 7)
+    expected = torch.einsum("nchw,ndhw->ncd", features, features) / (5 * 6 * 7)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        found = gram_matrix(features.contiguous(memory_format=layout))
+        assert torch.allclose(found, expected, atol=1e-6)
+
+
+def test_gram_matrix_of_large_activations_in_bf16():
+    """relu3_3 reaches 15,000: squares of that overflow fp16, but neither bf16 nor its fp32 sums."""
+    features = torch.full((1, 4, 64, 64), 15_000.0, dtype=torch.bfloat16)
+    expected = float(features[0, 0, 0, 0]) ** 2 / 4
+    assert gram_matrix(features)[0, 0, 0].item() == pytest.approx(expected, rel=0.01)
+
+
+def test_relative_square_on_paper():
+    target = torch.tensor([[3.0, 4.0], [0.0, 2.0]])
+    # Row by row: 25 / 25 and 1 / 4.
+    difference = torch.tensor([[4.0, 3.0], [1.0, 0.0]])
+    assert relative_square(difference, target).item() == pytest.approx((1 + 0.25) / 2)
+
+
+def test_relative_square_does_not_depend_on_scale():
+    target, difference = torch.randn(2, 3, 4, 4), torch.randn(2, 3, 4, 4)
+    one = relative_square(difference, target)
+    assert torch.allclose(one, relative_square(1000 * difference, 1000 * target))
+
+
+def test_relative_square_of_an_empty_target_is_finite():
+    assert relative_square(torch.zeros(1, 4), torch.zeros(1, 4)).item() == 0
+
+
+def test_total_variation_on_paper():
+    assert total_variation(torch.ones(1, 3, 5, 5)).item() == 0
+    board = torch.tensor([[0.0, 1.0], [1.0, 0.0]]).repeat(4, 4).expand(1, 3, 8, 8)
+    assert total_variation(board).item() == 2
+    ramp = torch.arange(5.0).expand(1, 3, 4, 5)
+    assert total_variation(ramp).item() == 1
+
+
+def test_weighted_sum_on_paper():
+    losses = {
+        "content": torch.tensor(1.0),
+        "style a": torch.tensor(10.0),
+        "style b": torch.tensor(100.0),
+        "tv": torch.tensor(1000.0),
+    }
+    assert weighted_sum(losses, content=2, style=3, tv=0.5).item() == 2 + 330 + 500
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return load_vgg16("shipped", LAYERS)
+
+
+def test_the_style_picture_itself_has_no_style_loss(vgg):
+    torch.manual_seed(0)
+    style = torch.rand(1, 3, 48, 48)
+    objective = Objective(vgg, style)
+    losses = objective(style, objective.content_target(style))
+    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tv"]
+    for name, loss in losses.items():
+        if name != "tv":
+            assert loss.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_another_picture_has_both_losses(vgg):
+    torch.manual_seed(0)
+    style, photo = torch.rand(1, 3, 48, 48), torch.rand(2, 3, 32, 32) ** 4
+    objective = Objective(vgg, style)
+    losses = objective(photo.flip(-1), objective.content_target(photo))
+    assert all(loss.item() > 0.01 for loss in losses.values())
+
+
+def test_a_black_picture_has_style_loss_one_where_features_vanish(vgg):
+    """A relative loss is 1 for an image without any of the style's correlations."""
+    objective = Objective(vgg, torch.rand(1, 3, 48, 48))
+    zero = {name: torch.zeros_like(gram) for name, gram in objective.style_grams.items()}
+    for name, gram in objective.style_grams.items():
+        assert relative_square(zero[name] - gram, gram).item() == pytest.approx(1)

@@ -1,0 +1,183 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import TINY
+from torch import nn
+
+from stylize.config import NetworkConfig
+from stylize.network import (
+    JohnsonNet,
+    SubPixel,
+    TransformerNet,
+    box_blur,
+    build_network,
+    white_noise,
+)
+
+
+def network(architecture: str) -> nn.Module:
+    torch.manual_seed(0)
+    config = TINY if architecture == "quarter" else NetworkConfig(architecture="johnson")
+    return build_network(config).eval().requires_grad_(False)
+
+
+both = pytest.mark.parametrize("architecture", ["quarter", "johnson"])
+
+
+@both
+def test_every_size_from_1_to_70(architecture):
+    net = network(architecture)
+    for side in range(1, 71):
+        for height, width in ((side, side), (side, 71 - side)):
+            image = torch.rand(1, 3, height, width)
+            out = net(image)
+            assert out.shape == image.shape
+            assert out.dtype == torch.float32
+            assert out.isfinite().all()
+            assert 0 <= out.min() <= out.max() <= 1
+
+
+@both
+@pytest.mark.parametrize("size", [(64, 64), (33, 50)])
+def test_a_batch_equals_singles(architecture, size):
+    net = network(architecture)
+    images = torch.rand(4, 3, *size)
+    singles = torch.cat([net(image[None]) for image in images])
+    assert torch.allclose(net(images), singles, atol=1e-5)
+
+
+@both
+def test_a_batch_equals_singles_in_bf16(architecture):
+    net = network(architecture).to(torch.bfloat16)
+    images = torch.rand(3, 3, 40, 40)
+    singles = torch.cat([net(image[None]) for image in images])
+    assert torch.allclose(net(images), singles, atol=1 / 255)
+
+
+def test_a_gain_and_an_offset_of_the_photo_cancel():
+    """Convolution and instance norm take them away before anything else is added."""
+    net = network("quarter")
+    image = torch.rand(1, 3, 64, 48)
+    offset = torch.tensor([0.1, 0.2, 0.05]).view(1, 3, 1, 1)
+    assert torch.allclose(net(image), net(image * 0.4 + offset), atol=2e-3)
+
+
+def test_output_depends_on_the_photo():
+    net = network("quarter")
+    one, two = net(torch.rand(1, 3, 64, 64)), net(torch.rand(1, 3, 64, 64))
+    assert (one - two).abs().max() > 0.01
+
+
+def test_training_noise_is_new_each_time_and_fixed_otherwise():
+    net = network("quarter")
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(net(image), net(image))
+    net.train()
+    assert not torch.equal(net(image), net(image))
+
+
+def test_a_flat_photo_is_painted():
+    """White has no structure of its own; the noise gives the strokes something to grow from."""
+    out = network("quarter")(torch.ones(1, 3, 96, 96))
+    assert out.std(dim=(2, 3)).min() > 1e-3
+
+
+def test_noise_is_the_same_at_a_place_whatever_the_size():
+    large = white_noise(3, 40, 50, device=torch.device("cpu"))
+    small = white_noise(2, 7, 9, device=torch.device("cpu"))
+    assert torch.equal(large[:, :2, :7, :9], small)
+
+
+def test_noise_is_white_with_unit_variance():
+    noise = white_noise(2, 256, 256, device=torch.device("cpu")).double()
+    assert noise.mean().abs() < 0.01
+    assert abs(noise.var() - 1) < 0.01
+    neighbours = [
+        noise[..., 1:, :] * noise[..., :-1, :],
+        noise[..., :, 1:] * noise[..., :, :-1],
+        noise[:, 1] * noise[:, 0],
+    ]
+    for product in neighbours:
+        assert product.mean().abs() < 0.015  # sd 1 / 256 for independent values
+
+
+def test_first_noise_values():
+    """The hash, worked out with Python's integers."""
+    def value(channel: int, row: int, column: int) -> float:
+        bits = (row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F) % 2**32
+        bits = (bits ^ bits >> 15) * 0x2C1B3C6D % 2**32
+        bits = (bits ^ bits >> 12) * 0x297A2D39 % 2**32
+        bits ^= bits >> 15
+        return 12**0.5 * (bits / (2**32 - 1) - 0.5)
+
+    noise = white_noise(2, 300, 300, device=torch.device("cpu"))
+    for place in ((0, 0, 0), (1, 2, 3), (1, 299, 17)):
+        assert noise[0][place].item() == pytest.approx(value(*place), rel=1e-6)
+
+
+def test_sub_pixel_stage_starts_as_nearest_neighbour():
+    stage = SubPixel(5, 7)
+    x = torch.randn(1, 5, 6, 6)
+    out = stage(x)
+    assert out.shape == (1, 7, 12, 12)
+    assert torch.allclose(out, F.interpolate(out[..., ::2, ::2], scale_factor=2), atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_blur_against_a_convolution(shift):
+    x = torch.randn(2, 3, 8, 9)
+    padded = F.pad(x, (1 - shift, shift, 1 - shift, shift), mode="replicate")
+    expected = F.conv2d(padded, torch.full((3, 1, 2, 2), 0.25), groups=3)
+    assert torch.allclose(box_blur(x, shift), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_blur_takes_a_checkerboard_away(shift):
+    rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
+    board = ((rows + columns) % 2).float().view(1, 1, 8, 8)
+    assert torch.allclose(box_blur(board, shift)[..., 1:-1, 1:-1], torch.tensor(0.5))
+
+
+def test_johnson_has_the_names_of_the_pytorch_example():
+    keys = JohnsonNet().state_dict()
+    layers = ["conv1", "conv2", "conv3", "deconv1", "deconv2", "deconv3"]
+    names = [f"{name}.conv2d" for name in layers] + [f"in{i}" for i in range(1, 6)]
+    for block in range(1, 6):
+        names += [f"res{block}.{part}" for part in ("conv1.conv2d", "conv2.conv2d", "in1", "in2")]
+    assert set(keys) == {f"{name}.{kind}" for name in names for kind in ("weight", "bias")}
+    assert keys["conv1.conv2d.weight"].shape == (32, 3, 9, 9)
+    assert keys["res5.conv2.conv2d.weight"].shape == (128, 128, 3, 3)
+    assert keys["deconv3.conv2d.weight"].shape == (3, 32, 9, 9)
+
+
+def test_johnson_against_its_layers_written_out():
+    net = network("johnson")
+    weights = net.state_dict()
+
+    def conv(x, name, stride=1):
+        kernel = weights[f"{name}.conv2d.weight"]
+        x = F.pad(x, (kernel.shape[-1] // 2,) * 4, mode="reflect")
+        return F.conv2d(x, kernel, weights[f"{name}.conv2d.bias"], stride)
+
+    def norm(x, name):
+        return F.instance_norm(x, weight=weights[f"{name}.weight"], bias=weights[f"{name}.bias"])
+
+    image = torch.rand(1, 3, 32, 40)
+    x = image * 255
+    for index, stride in ((1, 1), (2, 2), (3, 2)):
+        x = norm(conv(x, f"conv{index}", stride), f"in{index}").relu()
+    for block in range(1, 6):
+        y = norm(conv(x, f"res{block}.conv1"), f"res{block}.in1").relu()
+        x = x + norm(conv(y, f"res{block}.conv2"), f"res{block}.in2")
+    for index in (1, 2):
+        x = x.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+        x = norm(conv(x, f"deconv{index}"), f"in{index + 3}").relu()
+    expected = (conv(x, "deconv3") / 255).clamp(0, 1)
+    assert torch.allclose(net(image), expected, atol=1e-5)
+
+
+def test_default_network_is_the_documented_one():
+    net = TransformerNet(NetworkConfig())
+    assert net.stem.conv.weight.shape == (64, 48, 3, 3)
+    assert len(net.body) == 4
+    assert net.body[0].conv1.conv.weight.shape == (128, 128, 3, 3)
