@@ -8,7 +8,7 @@ DEMO := painted
 .PHONY: demo test check clean
 
 demo: $(READY)
-	$(BIN)/stylize apply starry-night samples/photos --output $(DEMO) --overwrite
+	$(BIN)/stylize apply great-wave samples/photos --output $(DEMO) --overwrite
 	@echo "The pictures are in $(CURDIR)/$(DEMO)"
 
 test: $(READY)

@@ -30,7 +30,7 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="stylize",
     help="Turn whole folders of photos into one look: learn a style once, apply it to everything.",
-    epilog="Start with: stylize apply starry-night photos/ --output painted/",
+    epilog="Start with: stylize apply great-wave photos/ --output painted/",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -77,8 +77,8 @@ def _options(
 
 @app.command(
     epilog="Examples:\n\n"
-    "stylize apply starry-night photo.jpg --output painted/\n\n"
-    "stylize apply starry-night photos/ more/ --output painted/ --size 2048\n\n"
+    "stylize apply great-wave photo.jpg --output painted/\n\n"
+    "stylize apply great-wave photos/ more/ --output painted/ --size 2048\n\n"
     "stylize apply ./styles/mine.safetensors photos/ --output painted/ --overwrite"
 )
 def apply(

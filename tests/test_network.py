@@ -103,6 +103,7 @@ def test_noise_is_white_with_unit_variance():
 
 def test_first_noise_values():
     """The hash, worked out with Python's integers."""
+
     def value(channel: int, row: int, column: int) -> float:
         bits = (row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F) % 2**32
         bits = (bits ^ bits >> 15) * 0x2C1B3C6D % 2**32

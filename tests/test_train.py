@@ -3,6 +3,7 @@
 import csv
 import threading
 from dataclasses import replace
+from statistics import mean
 
 import pytest
 import torch
@@ -34,11 +35,12 @@ def run(picture, photos, output, config=CONFIG, **options):
 
 
 def test_thirty_steps_halve_the_loss(style_picture, photos, tmp_path):
-    config = replace(CONFIG, steps=30, content_weight=0.2, lr=1e-2)
+    config = replace(CONFIG, steps=30, size=64, style_size=64, content_weight=0.1, lr=1e-2)
     events = list(train(style_picture, photos, "mine", config, output=tmp_path / "styles"))
     totals = [event.total for event in events if isinstance(event, StepDone)]
     assert len(totals) == 30
-    assert sum(totals[-3:]) < sum(totals[:3]) / 2
+    # Batches of two photos differ; a few steps together tell more than one.
+    assert mean(totals[-5:]) < mean(totals[:3]) / 2
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

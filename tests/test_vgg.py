@@ -54,8 +54,11 @@ def test_the_weights_know_edges_from_flat_ground():
     edge = flat.clone()
     edge[..., 8:] = 1
     inner = (slice(None), slice(None), slice(2, -2), slice(2, -2))
-    answers = [network(x, ["relu1_1"])["relu1_1"][inner].std(dim=(2, 3)).sum() for x in (edge, flat)]
-    assert answers[0] > 100 * (answers[1] + 1e-6)
+    of_edge, of_flat = (
+        network(image, ["relu1_1"])["relu1_1"][inner].std(dim=(2, 3)).sum()
+        for image in (edge, flat)
+    )
+    assert of_edge > 100 * (of_flat + 1e-6)
 
 
 def test_an_unknown_layer_is_named():

@@ -1,0 +1,102 @@
+"""How fast a photo is stylized: the default network against the paper's, side by side.
+
+The baseline is what is commonly run: the network of Johnson et al. 2016 in eager fp32, NCHW, with
+`torch.nn.InstanceNorm2d`. Ours runs as `stylize apply` runs it. Same machine, same threads, in
+turn. GMAC are counted by torch; the machine's own limit is its best square matrix product in the
+same precision.
+
+    python bench/apply_speed.py [--device cpu]
+"""
+
+import argparse
+import statistics
+
+import torch
+from common import machine, median_ratio, record, side_by_side
+from rich.console import Console
+from rich.table import Table
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from stylize.config import NetworkConfig
+from stylize.device import choose
+from stylize.network import build_network
+
+SIZES = (512, 1024)
+ROUNDS = 15
+
+
+def johnson_as_commonly_written(device: torch.device) -> nn.Module:
+    network = build_network(NetworkConfig(architecture="johnson"))
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.InstanceNorm2d):
+                setattr(parent, name, nn.InstanceNorm2d(child.num_features, affine=True))
+    return network.eval().requires_grad_(False).to(device)
+
+
+def macs(network: nn.Module, image: torch.Tensor) -> float:
+    with FlopCounterMode(display=False) as counter:
+        network(image)
+    return counter.get_total_flops() / 2
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of the best square product from 1024 to 4096."""
+    best = 0.0
+    for side in (1024, 2048, 4096):
+        a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        seconds = side_by_side({"matmul": lambda a=a, b=b: a @ b}, 5, device)["matmul"]
+        best = max(best, 2 * side**3 / min(seconds))
+    return best
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto")
+    compute = choose(parser.parse_args().device)
+    device = compute.device
+    johnson = johnson_as_commonly_written(device)
+    ours = build_network(NetworkConfig()).eval().requires_grad_(False).to(device, compute.dtype)
+    ours = ours.to(memory_format=torch.channels_last)
+    peak = matmul_peak(device, compute.dtype)
+
+    console = Console(width=110)
+    console.print(machine(device))
+    console.print(f"best matrix product in {compute.precision}: {peak / 1e12:.3f} TFLOP/s")
+    table = Table("size", "network", "median ms", "min ms", "GMAC", "TFLOP/s", "of peak", "faster")
+    figures = {"peak_tflops": peak / 1e12, "precision": compute.precision}
+    for size in SIZES:
+        image = torch.rand(1, 3, size, size, device=device)
+        functions = {
+            "Johnson, eager fp32": lambda image=image: johnson(image),
+            f"default, {compute.precision}": lambda image=image: ours(image),
+        }
+        seconds = side_by_side(functions, ROUNDS, device)
+        slow, fast = seconds.values()
+        ratio = median_ratio(slow, fast)
+        for network, name, times in zip((johnson, ours), seconds, (slow, fast), strict=True):
+            gmac = macs(network, image) / 1e9
+            median = statistics.median(times)
+            tflops = 2 * gmac / 1e3 / median
+            # The baseline runs in fp32: this peak is not its own.
+            fraction = f"{tflops * 1e12 / peak:.0%}" if network is ours else ""
+            table.add_row(
+                str(size),
+                name,
+                f"{median * 1e3:.1f}",
+                f"{min(times) * 1e3:.1f}",
+                f"{gmac:.2f}",
+                f"{tflops:.3f}",
+                fraction,
+                f"{ratio:.1f}x" if network is ours else "1x",
+            )
+            figures[f"{name} {size}"] = {"median_ms": median * 1e3, "gmac": gmac, "tflops": tflops}
+        figures[f"ratio {size}"] = ratio
+    console.print(table)
+    record("apply_speed", device, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""What the benchmarks share: the machine in words, fair timing, a log of results."""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+RESULTS = Path(__file__).parent / "results.jsonl"
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """The hardware and the versions that figures depend on."""
+    if device.type == "cuda":
+        hardware = torch.cuda.get_device_name(device)
+    else:
+        units = [
+            name
+            for name, there in (
+                ("AMX-bf16", torch.cpu._is_amx_tile_supported()),
+                ("AVX512-bf16", torch.cpu._is_avx512_bf16_supported()),
+            )
+            if there
+        ]
+        hardware = f"{_cpu_model()}, bf16 units: {' '.join(units) or 'none'}"
+    return {
+        "hardware": hardware,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": _commit(),
+    }
+
+
+def _cpu_model() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor()
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    where = Path(__file__).parent
+    result = subprocess.run(command, capture_output=True, text=True, cwd=where, check=False)
+    return result.stdout.strip()
+
+
+def side_by_side(
+    functions: dict[str, Callable[[], object]], rounds: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Seconds of each function, called in turn A B A B ... after two rounds that do not count."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for index in range(-2, rounds):
+        for name, function in functions.items():
+            started = time.perf_counter()
+            function()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if index >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """Median of the ratios round by round: a machine that drifts slows both."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def record(benchmark: str, device: torch.device, figures: dict[str, Any]) -> None:
+    """Append one line to results.jsonl."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"benchmark": benchmark, "time": now, **machine(device), "figures": figures}
+    with RESULTS.open("a") as file:
+        file.write(json.dumps(line) + "\n")

@@ -1,0 +1,221 @@
+"""The commands as a person runs them: real subprocesses, exit codes, words."""
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import draw_picture
+
+STYLIZE = (sys.executable, "-m", "stylize")
+
+
+def stylize(*arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*STYLIZE, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    """The run ended with `code`, saying `words`, in one error line and no traceback."""
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    for word in words:
+        assert word in result.stderr
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+
+
+def test_help_has_commands_and_an_example():
+    result = stylize("--help")
+    assert result.returncode == 0
+    for word in ("apply", "train", "styles", "stylize apply great-wave"):
+        assert word in result.stdout
+
+
+@pytest.mark.parametrize("command", ["apply", "train", "styles"])
+def test_every_command_has_help(command):
+    result = stylize(command, "--help")
+    assert result.returncode == 0
+    assert command == "styles" or "Examples" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["apply", "--help"], ["styles"]])
+def test_torch_is_not_imported_for(arguments):
+    code = (
+        "import sys; from stylize.cli import app; "
+        f"app({arguments!r}, standalone_mode=False); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+def test_version():
+    from stylize import __version__
+
+    assert stylize("--version").stdout.strip() == f"stylize {__version__}"
+
+
+def test_apply_stylizes_a_folder(style_file, photos, tmp_path):
+    result = stylize("apply", style_file, photos, "--output", tmp_path / "out", "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    assert "6 photos" in result.stdout
+    assert len([path for path in (tmp_path / "out").rglob("*") if path.is_file()]) == 6
+
+
+def test_apply_with_a_bad_photo_ends_with_1(style_file, photos, tmp_path):
+    (photos / "bad.jpg").write_text("text")
+    result = stylize("apply", style_file, photos, "--output", tmp_path / "out")
+    assert result.returncode == 1
+    assert "bad.jpg" in result.stdout
+    assert "not a picture" in result.stdout
+
+
+def test_apply_prints_events_as_json(style_file, photos, tmp_path):
+    import json
+
+    result = stylize("apply", style_file, photos, "-o", tmp_path / "out", "--json")
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [event["event"] for event in events][-1] == "ApplyDone"
+    assert events[-1]["done"] == 6
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        ("missing", ["no file or folder"]),
+        ("empty folder", ["no photos in"]),
+        ("inside", ["lies inside the input folder"]),
+        ("wrong style", ["no style named", "did you mean great-wave"]),
+        ("pickle", ["evil.safetensors", "not a whole safetensors file"]),
+        ("truncated", ["cut.safetensors", "not a whole safetensors file"]),
+        ("size", ["size is 0"]),
+        ("no gpu", ["no CUDA GPU", "--device cpu"]),
+        ("no device", ["no device is called 'gpu'"]),
+        ("file as output", ["is a file"]),
+        ("unwritable", ["cannot make the folder"]),
+    ],
+)
+def test_apply_refuses(make, words, style_file, photos, tmp_path):
+    import torch
+
+    style: object = style_file
+    inputs, output, options = photos, tmp_path / "out", []
+    if make == "missing":
+        inputs = tmp_path / "gone"
+    elif make == "empty folder":
+        inputs = tmp_path / "empty"
+        inputs.mkdir()
+    elif make == "inside":
+        output = photos / "out"
+    elif make == "wrong style":
+        style = "graet-wave"
+    elif make == "pickle":
+        style = tmp_path / "evil.safetensors"
+        style.write_bytes(pickle.dumps([1, 2, 3]))
+    elif make == "truncated":
+        style = tmp_path / "cut.safetensors"
+        style.write_bytes(style_file.read_bytes()[:-100])
+    elif make == "size":
+        options = ["--size", 0]
+    elif make == "no gpu":
+        if torch.cuda.is_available():
+            pytest.skip("needs a machine without GPU")
+        options = ["--device", "cuda"]
+    elif make == "no device":
+        options = ["--device", "gpu"]
+    elif make == "file as output":
+        output = style_file
+    elif make == "unwritable":
+        output = style_file / "below"
+    fails(stylize("apply", style, inputs, "--output", output, *options), 2, *words)
+    assert make in ("file as output", "unwritable") or not output.exists()
+
+
+def test_usage_errors_end_with_2(style_file, photos):
+    assert stylize("apply", style_file, photos).returncode == 2
+    assert stylize("apply").returncode == 2
+    assert stylize("paint").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--steps", "0"], ["steps is 0"]),
+        (["--name", "../up"], ["cannot name a style"]),
+        (["--content", "gone"], ["no folder gone"]),
+        (["--precision", "fp8"], ["precision is 'fp8'"]),
+        (["--resume"], ["no checkpoint"]),
+    ],
+)
+def test_train_refuses(arguments, words, style_picture, photos, tmp_path):
+    options = ["--content", photos, "--name", "mine", *arguments]
+    fails(stylize("train", style_picture, *options, cwd=tmp_path), 2, *words)
+    assert not (tmp_path / "styles").exists()
+
+
+def test_train_refuses_a_picture_that_is_none(photos, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("text")
+    result = stylize("train", bad, "--content", photos, "--name", "mine", cwd=tmp_path)
+    fails(result, 2, "bad.jpg: not a picture")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_train_stops_and_goes_on(number, style_picture, photos, tmp_path):
+    draw_picture(9, 80, 80).save(photos / "photo 9.png")
+    options = ["--content", photos, "--name", "mine", "--steps", "60", "--size", "32"]
+    options += ["--style-size", "48", "--batch-size", "1", "--device", "cpu", "--json"]
+    command = [*STYLIZE, "train", str(style_picture), *map(str, options)]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in running.stdout:
+        if '"StepDone"' in line:
+            break
+    running.send_signal(number)
+    rest, said = running.communicate(timeout=120)
+    assert running.returncode == 130
+    assert '"TrainingStopped"' in rest
+    assert "--resume" in said
+    assert (tmp_path / "styles" / "mine" / "checkpoint.safetensors").is_file()
+
+    # The very command that was said, as a shell would take it.
+    words = said.split("To go on: stylize ")[1].strip()
+    again = subprocess.run(
+        f"exec {sys.executable} -m stylize {words}",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "styles" / "mine.safetensors").is_file()
+
+
+def test_styles_lists_shipped_and_local(tmp_path, style_file):
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "styles" / "own.safetensors").write_bytes(style_file.read_bytes())
+    (tmp_path / "styles" / "bad.safetensors").write_bytes(b"")
+    result = stylize("styles", cwd=tmp_path)
+    assert result.returncode == 0
+    for word in ("great-wave", "Katsushika Hokusai", "public domain", "MB", "A Picture", "shipped"):
+        assert word in result.stdout
+    assert "unreadable" in result.stdout
+    names = stylize("styles", "--names", cwd=tmp_path).stdout.split()
+    assert {"great-wave", "own", "bad"} <= set(names)
+
+
+def test_only_light_libraries_are_loaded_for_help():
+    code = "import sys, stylize.cli; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    command = [sys.executable, "-c", code]
+    loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "torchvision", "numpy", "PIL", "matplotlib"} & set(loaded)

@@ -1,0 +1,79 @@
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from stylize.events import (
+    ApplyDone,
+    ApplyStarted,
+    Backend,
+    FileWritten,
+    PhotoDone,
+    PhotoFailed,
+    PhotoSkipped,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+    TrainingStopped,
+)
+from stylize.progress import draw_apply, draw_training, print_error
+
+PATH = Path("some") / "[odd] name.jpg"
+APPLY = [
+    Backend("cpu", "bf16", "2 threads"),
+    ApplyStarted("wave", 2, 3),
+    PhotoDone(PATH, PATH, 100, 50, 0.1),
+    PhotoFailed(PATH, "damaged [picture]"),
+    ApplyDone(1, 1, 0.005, 2.0, Path("out")),
+]
+STEP = StepDone(50, 100, {"content": 0.5, "style relu1_2": 0.25}, 0.75, 3.0, 61.0, 2**30)
+TRAINING = [
+    Backend("cpu", "bf16", "2 threads"),
+    PhotoSkipped(PATH, "not a picture"),
+    TrainingStarted("wave", 10, 0, 100, 1_500_000),
+    STEP,
+    FileWritten("preview", Path("preview.jpg")),
+    FileWritten("checkpoint", Path("c.safetensors")),
+    TrainingStopped(50, Path("c.safetensors")),
+    TrainingDone(Path("wave.safetensors"), 100, 3700.0),
+]
+
+
+def drawn(draw, events, terminal: bool) -> str:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100)
+    assert list(draw(events, console)) == events
+    return console.file.getvalue()
+
+
+def test_apply_names_failures_and_counts():
+    for terminal in (False, True):
+        text = drawn(draw_apply, APPLY, terminal)
+        assert "some/[odd] name.jpg" in text
+        assert "damaged [picture]" in text
+        assert "1 photos" in text
+        assert "3 files that are not pictures" in text
+
+
+def test_training_on_a_terminal_is_a_panel():
+    text = drawn(draw_training, TRAINING, terminal=True)
+    for part in ("50 of 100", "style relu1_2", "0.2500", "3.00 photos/s", "0:01:01", "1.00 GiB"):
+        assert part in text
+
+
+def test_training_elsewhere_is_lines():
+    text = drawn(draw_training, TRAINING, terminal=False)
+    for part in (
+        "skipped some/[odd] name.jpg: not a picture",
+        "step 50/100",
+        "content=0.5000",
+        "trained 100 steps in 1:01:40: wave.safetensors",
+    ):
+        assert part in text
+    assert "\x1b" not in text
+
+
+def test_an_error_is_two_plain_lines():
+    console = Console(file=io.StringIO(), width=40)
+    print_error(console, "[wrong] " + "x" * 100, "do [this]")
+    lines = console.file.getvalue().splitlines()
+    assert lines == ["error: [wrong] " + "x" * 100, "hint: do [this]"]
