@@ -1,0 +1,41 @@
+"""The shipped style on the sample photos, against pictures that were looked at and stored."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from stylize import load_style
+from stylize.images import read_photo
+
+PHOTOS = ROOT / "samples" / "photos"
+EXPECTED = ROOT / "samples" / "expected" / "great-wave"
+SIZE = 256  # longest side of the stored pictures
+
+
+@pytest.fixture(scope="module")
+def style():
+    return load_style("great-wave", device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("expected", sorted(EXPECTED.glob("*.png")), ids=lambda path: path.stem)
+def test_within_one_grey_level(style, expected):
+    (source,) = PHOTOS.rglob(f"{expected.stem}.*")
+    found = style.stylize(read_photo(source, SIZE).rgb)
+    difference = np.asarray(found, int) - np.asarray(read_photo(expected).rgb, int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_every_sample_photo_is_covered():
+    photos = {path.stem for path in PHOTOS.rglob("*") if path.is_file()}
+    assert photos == {path.stem for path in EXPECTED.glob("*.png")}
+    assert 6 <= len(photos) <= 10
+
+
+def test_the_stored_pictures_are_stylized(style):
+    """They are neither the photos themselves nor all alike."""
+    for expected in EXPECTED.glob("*.png"):
+        (source,) = PHOTOS.rglob(f"{expected.stem}.*")
+        photo = np.asarray(read_photo(source, SIZE).rgb, int)
+        assert np.abs(np.asarray(read_photo(Path(expected)).rgb, int) - photo).mean() > 10

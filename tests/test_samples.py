@@ -1,0 +1,63 @@
+"""Every picture and weight in the repository is listed with its source and licence."""
+
+import hashlib
+import re
+
+import pytest
+from conftest import ROOT
+
+from stylize.header import read_header
+
+
+def listed(folder: str) -> str:
+    return (ROOT / folder / "README.md").read_text()
+
+
+def files(folder: str, pattern: str = "*") -> list[str]:
+    root = ROOT / folder
+    return sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob(pattern)
+        if path.is_file() and path.name != "README.md"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in files("samples") if "expected/" not in name])
+def test_sample_has_source_and_licence(name):
+    (row,) = [line for line in listed("samples").splitlines() if f"`{name}`" in line]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert len(cells) == 5
+    assert re.search(r"Debian|PyPI", cells[2])
+    assert re.search(r"CC0|public domain|CC BY|GPL", cells[4])
+
+
+@pytest.mark.parametrize("folder", ["models", "weights"])
+def test_weights_are_listed_with_licence_and_hash(folder):
+    text = listed(folder)
+    names = files(folder, "*.safetensors")
+    assert names
+    for name in names:
+        assert f"`{name}`" in text
+        digest = hashlib.sha256((ROOT / folder / name).read_bytes()).hexdigest()
+        assert digest in text
+    assert re.search(r"CC BY 4\.0|Apache-2\.0", text)
+
+
+@pytest.mark.parametrize("name", files("models", "*.safetensors"))
+def test_shipped_style_explains_itself(name):
+    header = read_header(ROOT / "models" / name)
+    assert header.name == name.removesuffix(".safetensors")
+    assert header.picture.title
+    assert header.picture.author
+    assert header.picture.licence == "public domain"
+    assert re.fullmatch(r"[0-9a-f]{64}", header.picture.sha256)
+    assert header.training.steps >= 2000
+    assert header.training.batch_size >= 4
+    assert header.training.size >= 256
+    first, last = header.losses[0][1], header.losses[-1][1]
+    assert last["style relu3_3"] < first["style relu3_3"] / 2
+
+
+def test_nothing_else_lies_in_models_and_weights():
+    assert files("models") == files("models", "*.safetensors")
+    assert files("weights") == files("weights", "*.safetensors")
