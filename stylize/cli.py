@@ -144,6 +144,9 @@ def train(
     style_weight: Annotated[
         float, typer.Option(help="Weight of having the style.")
     ] = _TRAIN.style_weight,
+    tone_weight: Annotated[
+        float, typer.Option(help="Weight of keeping light areas lighter than dark ones.")
+    ] = _TRAIN.tone_weight,
     tv_weight: Annotated[
         float, typer.Option(help="Weight of smoothness (total variation).")
     ] = _TRAIN.tv_weight,
@@ -186,6 +189,7 @@ def train(
         style_size=style_size,
         content_weight=content_weight,
         style_weight=style_weight,
+        tone_weight=tone_weight,
         tv_weight=tv_weight,
         lr=lr,
         seed=seed,

@@ -91,6 +91,7 @@ class TrainConfig(_Settings):
     style_size: int = 512
     content_weight: float = 1.0
     style_weight: float = 1.0
+    tone_weight: float = 2.0
     tv_weight: float = 0.05
     lr: float = 2e-3
     seed: int = 0
@@ -105,7 +106,9 @@ class TrainConfig(_Settings):
             _at_least(name, getattr(self, name), 1)
         for name in ("size", "style_size"):
             _between(name, getattr(self, name), 32, 4096)
-        for name in ("content_weight", "style_weight", "tv_weight", "preview_every", "seed"):
+        for name in ("content_weight", "style_weight", "tone_weight", "tv_weight"):
+            _at_least(name, getattr(self, name), 0)
+        for name in ("preview_every", "seed"):
             _at_least(name, getattr(self, name), 0)
         if self.content_weight == 0 and self.style_weight == 0:
             raise UsageError("content_weight and style_weight are both 0", "give one a value")

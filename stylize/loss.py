@@ -1,12 +1,16 @@
-"""The training objective: relative content, style and total-variation losses, each by name.
+"""The training objective: content, style, tone and total-variation losses, each by name.
 
-Johnson et al. 2016, section 3.2, with one deviation: content and style losses are divided by the
-energy of their target, so that one set of weights suits every style and layer.
+Johnson et al. 2016, section 3.2, with three deviations. Content and style losses are divided by the
+energy of their target, so that one set of weights suits every style and layer. Activations within
+reach of VGG's zero padding are left out: they see a frame around the picture, and a network that is
+measured by them paints one. And the tone loss is new: it keeps light areas lighter than dark ones,
+where the others would have clouds and halos painted on a plain white background.
 """
 
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.vgg import VGG16Features
@@ -14,6 +18,14 @@ from stylize.vgg import VGG16Features
 CONTENT_LAYER = "relu3_3"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 LAYERS = STYLE_LAYERS  # all that the objective needs
+
+# How far the zero padding of VGG-16 reaches into each layer: one more at every convolution, half as
+# far behind every pooling.
+PADDING_REACH = {"relu1_2": 2, "relu2_2": 3, "relu3_3": 5, "relu4_3": 6}
+
+LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
+TONE_CELL = 16  # pixels: larger than a stroke, smaller than a product
+TONE_FLOOR = 0.02  # contrast below which a photo has no tones to keep
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -34,6 +46,32 @@ def relative_square(difference: Tensor, target: Tensor) -> Tensor:
     return (difference.float().square().flatten(1).sum(1) / energy.clamp_min(1e-12)).mean()
 
 
+def inner(features: Tensor, layer: str) -> Tensor:
+    """The part of (N, C, H, W) activations that no padding has reached; of small ones, the middle."""
+    height, width = features.shape[-2:]
+    margin = min(PADDING_REACH[layer], height // 4, width // 4)
+    return features[..., margin : height - margin, margin : width - margin]
+
+
+def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
+    """1 - correlation of the luma of two (N, 3, H, W) images in cells of 16 x 16 pixels, mean.
+
+    Like instance norm it ignores a gain and an offset: it asks which areas are lighter than others,
+    not how light they are. H, W >= 16.
+    """
+    image, photo = _tones(image), _tones(photo)
+    norms = (image.square().mean(1).sqrt() + TONE_FLOOR) * (
+        photo.square().mean(1).sqrt() + TONE_FLOOR
+    )
+    return (1 - (image * photo).mean(1) / norms).mean()
+
+
+def _tones(image: Tensor) -> Tensor:
+    luma = sum(weight * plane for weight, plane in zip(LUMA, image.float().unbind(1), strict=True))
+    cells = F.avg_pool2d(luma, TONE_CELL).flatten(1)
+    return cells - cells.mean(1, keepdim=True)
+
+
 def total_variation(image: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, down plus across."""
     down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
@@ -52,29 +90,36 @@ class Objective:
         self.vgg = vgg
         with torch.no_grad():
             features = vgg(style, STYLE_LAYERS)
-            self.style_grams = {name: gram_matrix(features[name]) for name in STYLE_LAYERS}
+            self.style_grams = {
+                name: gram_matrix(inner(features[name], name)) for name in STYLE_LAYERS
+            }
 
     def content_target(self, photo: Tensor) -> Tensor:
-        """The content layer's activations of `photo`, without a graph."""
+        """The content layer's inner activations of `photo`, without a graph."""
         with torch.no_grad():
             features: dict[str, Tensor] = self.vgg(photo, (CONTENT_LAYER,))
-        return features[CONTENT_LAYER]
+        return inner(features[CONTENT_LAYER], CONTENT_LAYER)
 
-    def __call__(self, image: Tensor, content_target: Tensor) -> dict[str, Tensor]:
-        """The unweighted losses of `image` by name: `content`, `style <layer>` ..., `tv`."""
+    def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
+        """The unweighted losses of `image`, made from `photo` with that `content_target`.
+
+        By name: `content`, `style <layer>` ..., `tone`, `tv`.
+        """
         features = self.vgg(image, LAYERS)
-        losses = {
-            "content": relative_square(features[CONTENT_LAYER] - content_target, content_target)
-        }
+        content = inner(features[CONTENT_LAYER], CONTENT_LAYER)
+        losses = {"content": relative_square(content - content_target, content_target)}
         for name in STYLE_LAYERS:
             target = self.style_grams[name]
-            difference = gram_matrix(features[name]) - target
+            difference = gram_matrix(inner(features[name], name)) - target
             losses[f"style {name}"] = relative_square(difference, target)
+        losses["tone"] = tone_loss(image, photo)
         losses["tv"] = total_variation(image)
         return losses
 
 
-def weighted_sum(losses: Mapping[str, Tensor], content: float, style: float, tv: float) -> Tensor:
+def weighted_sum(
+    losses: Mapping[str, Tensor], *, content: float, style: float, tone: float, tv: float
+) -> Tensor:
     """The total loss; the style weight multiplies each style layer's loss."""
-    weights = {"content": content, "tv": tv}
+    weights = {"content": content, "tone": tone, "tv": tv}
     return torch.stack([weights.get(name, style) * loss for name, loss in losses.items()]).sum()

@@ -78,9 +78,13 @@ class Trainer:
             group["lr"] = config.lr * learning_rate_factor(self.step, config.steps)
         with self.autocast():
             target = self.objective.content_target(photos)
-            losses = self.objective(self.network(photos), target)
+            losses = self.objective(self.network(photos), photos, target)
             total = weighted_sum(
-                losses, config.content_weight, config.style_weight, config.tv_weight
+                losses,
+                content=config.content_weight,
+                style=config.style_weight,
+                tone=config.tone_weight,
+                tv=config.tv_weight,
             )
         if not total.isfinite():
             raise TrainingError(
