@@ -47,7 +47,7 @@ def relative_square(difference: Tensor, target: Tensor) -> Tensor:
 
 
 def inner(features: Tensor, layer: str) -> Tensor:
-    """The part of (N, C, H, W) activations that no padding has reached; of small ones, the middle."""
+    """The part of (N, C, H, W) activations that no padding reaches; of small ones, the middle."""
     height, width = features.shape[-2:]
     margin = min(PADDING_REACH[layer], height // 4, width // 4)
     return features[..., margin : height - margin, margin : width - margin]
@@ -67,7 +67,7 @@ def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def _tones(image: Tensor) -> Tensor:
-    luma = sum(weight * plane for weight, plane in zip(LUMA, image.float().unbind(1), strict=True))
+    luma = (image.float() * torch.tensor(LUMA, device=image.device).view(3, 1, 1)).sum(1)
     cells = F.avg_pool2d(luma, TONE_CELL).flatten(1)
     return cells - cells.mean(1, keepdim=True)
 

@@ -1,15 +1,24 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from stylize.loss import (
     LAYERS,
+    PADDING_REACH,
     Objective,
     gram_matrix,
+    inner,
     relative_square,
+    tone_loss,
     total_variation,
     weighted_sum,
 )
 from stylize.vgg import load_vgg16
+
+
+@pytest.fixture(scope="module")
+def vgg():
+    return load_vgg16("shipped", LAYERS)
 
 
 def test_gram_matrix_on_paper():
@@ -63,24 +72,73 @@ def test_weighted_sum_on_paper():
         "content": torch.tensor(1.0),
         "style a": torch.tensor(10.0),
         "style b": torch.tensor(100.0),
-        "tv": torch.tensor(1000.0),
+        "tone": torch.tensor(1000.0),
+        "tv": torch.tensor(10000.0),
     }
-    assert weighted_sum(losses, content=2, style=3, tv=0.5).item() == 2 + 330 + 500
+    total = weighted_sum(losses, content=2, style=3, tone=4, tv=0.5)
+    assert total.item() == 2 + 330 + 4000 + 5000
 
 
-@pytest.fixture(scope="module")
-def vgg():
-    return load_vgg16("shipped", LAYERS)
+def test_tone_ignores_gain_and_offset_and_knows_a_negative():
+    torch.manual_seed(0)
+    photo = F.interpolate(torch.rand(2, 3, 4, 5), scale_factor=16)
+    assert tone_loss(photo, photo).item() == pytest.approx(0, abs=0.2)  # up to the floor
+    assert tone_loss(0.5 * photo + 0.3, photo) < 0.4
+    assert tone_loss(1 - photo, photo) > 1.6
+
+
+def test_tone_on_paper():
+    # Two cells; luma -a, +a against -b, +b: correlation 1, norms a and b, floor 0.02 on each.
+    image, photo = (
+        torch.tensor([0.5 - contrast, 0.5 + contrast]).repeat_interleave(16).expand(1, 3, 16, 32)
+        for contrast in (0.1, 0.3)
+    )
+    expected = 1 - (0.1 * 0.3) / (0.12 * 0.32)
+    assert tone_loss(image, photo).item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_tone_of_a_flat_photo_asks_for_nothing():
+    image = torch.rand(1, 3, 64, 64, requires_grad=True)
+    loss = tone_loss(image, torch.ones(1, 3, 64, 64))
+    loss.backward()
+    assert loss.item() == pytest.approx(1)
+    assert image.grad.abs().max() < 1e-6
+
+
+def test_strokes_within_a_cell_are_free():
+    rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
+    stripes = (((rows + columns) // 2) % 2).float().expand(1, 3, 64, 64)
+    photo = F.interpolate(torch.rand(1, 3, 4, 4), scale_factor=16)
+    painted = 0.5 * photo + 0.25 * stripes
+    assert torch.allclose(tone_loss(painted, photo), tone_loss(0.5 * photo, photo), atol=1e-4)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_inner_activations_do_not_see_the_padding(layer, vgg):
+    """Around a picture padded with more of itself they are the same as without, to the bit."""
+    torch.manual_seed(0)
+    large = torch.rand(1, 3, 256, 256)
+    small = large[..., 32:-32, 32:-32]
+    whole = vgg(large, [layer])[layer]
+    part = vgg(small, [layer])[layer]
+    margin = (whole.shape[-1] - part.shape[-1]) // 2
+    whole = whole[..., margin:-margin, margin:-margin]
+    scale = whole.abs().max()
+    assert torch.allclose(inner(part, layer), inner(whole, layer), atol=1e-5 * scale)
+    reach = PADDING_REACH[layer]
+    assert inner(part, layer).shape[-1] == part.shape[-1] - 2 * reach
+    edge = (part - whole)[..., reach - 1, :].abs().max()
+    assert edge > 1e-5 * scale  # one further out, the padding is seen
 
 
 def test_the_style_picture_itself_has_no_style_loss(vgg):
     torch.manual_seed(0)
     style = torch.rand(1, 3, 48, 48)
     objective = Objective(vgg, style)
-    losses = objective(style, objective.content_target(style))
-    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tv"]
+    losses = objective(style, style, objective.content_target(style))
+    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tone", "tv"]
     for name, loss in losses.items():
-        if name != "tv":
+        if name not in ("tone", "tv"):
             assert loss.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -88,7 +146,7 @@ def test_another_picture_has_both_losses(vgg):
     torch.manual_seed(0)
     style, photo = torch.rand(1, 3, 48, 48), torch.rand(2, 3, 32, 32) ** 4
     objective = Objective(vgg, style)
-    losses = objective(photo.flip(-1), objective.content_target(photo))
+    losses = objective(photo.flip(-1), photo, objective.content_target(photo))
     assert all(loss.item() > 0.01 for loss in losses.values())
 
 
