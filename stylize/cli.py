@@ -54,9 +54,6 @@ def main() -> None:
     except StylizeError as error:
         progress.print_error(err, str(error), error.hint)
         sys.exit(WRONG_USAGE)
-    except KeyboardInterrupt:
-        progress.print_error(err, "interrupted", "what was written so far is whole")
-        sys.exit(INTERRUPTED)
 
 
 def _show_version(wanted: bool) -> None:
@@ -110,9 +107,10 @@ def apply(
 
     events = run(style, inputs, output, config)
     failed = 0
-    for event in progress.print_json(events) if json else progress.draw_apply(events, out):
-        if isinstance(event, ApplyDone):
-            failed = event.failed
+    with _interruptible():
+        for event in progress.print_json(events) if json else progress.draw_apply(events, out):
+            if isinstance(event, ApplyDone):
+                failed = event.failed
     if failed:
         raise typer.Exit(SOME_FAILED)
 
@@ -202,7 +200,7 @@ def train(
     network = NetworkConfig(architecture=architecture)
     from stylize.train import train as run
 
-    with _stop_signals() as stop:
+    with _interruptible(), _stop_signals() as stop:
         events = run(
             picture,
             content,
@@ -251,6 +249,16 @@ def styles(
         else:
             rows.append((name, picture.title, picture.author, picture.licence, size, place))
     progress.print_styles(out, rows)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ends the command with its own exit code on Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.print_error(err, "interrupted", "every file that was written is whole")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager

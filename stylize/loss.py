@@ -25,7 +25,8 @@ PADDING_REACH = {"relu1_2": 2, "relu2_2": 3, "relu3_3": 5, "relu4_3": 6}
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
 TONE_CELL = 16  # pixels: larger than a stroke, smaller than a product
-TONE_FLOOR = 0.02  # contrast below which a photo has no tones to keep
+TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
+TINY = 1e-6  # variance of tones: a thousandth of the range, squared
 
 
 def gram_matrix(features: Tensor) -> Tensor:
@@ -57,13 +58,15 @@ def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
     """1 - correlation of the luma of two (N, 3, H, W) images in cells of 16 x 16 pixels, mean.
 
     Like instance norm it ignores a gain and an offset: it asks which areas are lighter than others,
-    not how light they are. H, W >= 16.
+    not how light they are. A photo counts less the closer its contrast comes to TONE_FLOOR, and not
+    at all when it is flat. H, W >= 16.
     """
     image, photo = _tones(image), _tones(photo)
-    norms = (image.square().mean(1).sqrt() + TONE_FLOOR) * (
-        photo.square().mean(1).sqrt() + TONE_FLOOR
+    image_contrast, photo_contrast = (
+        tones.square().mean(1).add(TINY).sqrt() for tones in (image, photo)
     )
-    return (1 - (image * photo).mean(1) / norms).mean()
+    correlation = (image * photo).mean(1) / (image_contrast * photo_contrast)
+    return ((1 - correlation) * photo_contrast / (photo_contrast + TONE_FLOOR)).mean()
 
 
 def _tones(image: Tensor) -> Tensor:

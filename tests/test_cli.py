@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import draw_picture
 
+from stylize.images import read_photo
+
 STYLIZE = (sys.executable, "-m", "stylize")
 
 
@@ -199,6 +201,27 @@ def test_train_stops_and_goes_on(number, style_picture, photos, tmp_path):
     )
     assert again.returncode == 0, again.stderr
     assert (tmp_path / "styles" / "mine.safetensors").is_file()
+
+
+def test_an_interrupted_apply_leaves_whole_files(style_file, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(200):
+        draw_picture(index % 3, 400, 300).save(folder / f"{index}.bmp")
+    command = [*STYLIZE, "apply", style_file, folder, "-o", tmp_path / "out", "--json"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in running.stdout:
+        if '"PhotoDone"' in line:
+            break
+    running.send_signal(signal.SIGINT)
+    _, said = running.communicate(timeout=120)
+    assert running.returncode == 130, said
+    assert "interrupted" in said
+    assert "Traceback" not in said
+    written = list((tmp_path / "out").iterdir())
+    assert 0 < len(written) < 200
+    for path in written:
+        assert read_photo(path).size == (400, 300)
 
 
 def test_styles_lists_shipped_and_local(tmp_path, style_file):

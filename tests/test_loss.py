@@ -82,27 +82,25 @@ def test_weighted_sum_on_paper():
 def test_tone_ignores_gain_and_offset_and_knows_a_negative():
     torch.manual_seed(0)
     photo = F.interpolate(torch.rand(2, 3, 4, 5), scale_factor=16)
-    assert tone_loss(photo, photo).item() == pytest.approx(0, abs=0.2)  # up to the floor
-    assert tone_loss(0.5 * photo + 0.3, photo) < 0.4
-    assert tone_loss(1 - photo, photo) > 1.6
+    assert tone_loss(photo, photo).item() == pytest.approx(0, abs=1e-3)
+    assert tone_loss(0.5 * photo + 0.3, photo).item() == pytest.approx(0, abs=1e-3)
+    assert tone_loss(1 - photo, photo) > 1.5
 
 
 def test_tone_on_paper():
-    # Two cells; luma -a, +a against -b, +b: correlation 1, norms a and b, floor 0.02 on each.
-    image, photo = (
-        torch.tensor([0.5 - contrast, 0.5 + contrast]).repeat_interleave(16).expand(1, 3, 16, 32)
-        for contrast in (0.1, 0.3)
-    )
-    expected = 1 - (0.1 * 0.3) / (0.12 * 0.32)
-    assert tone_loss(image, photo).item() == pytest.approx(expected, rel=1e-3)
+    # Four cells (a, a, -a, -a) against (b, -b, -b, b): correlation 0; contrast b, floor 0.02.
+    signs = torch.tensor([[1, 1, -1, -1], [1, -1, -1, 1]]).repeat_interleave(16, dim=1)
+    image, photo = (0.5 + 0.3 * row.expand(1, 3, 16, 64) for row in signs)
+    assert tone_loss(image, photo).item() == pytest.approx(0.3 / 0.32, rel=1e-3)
+    assert tone_loss(1 - photo, photo).item() == pytest.approx(2 * 0.3 / 0.32, rel=1e-3)
 
 
 def test_tone_of_a_flat_photo_asks_for_nothing():
     image = torch.rand(1, 3, 64, 64, requires_grad=True)
     loss = tone_loss(image, torch.ones(1, 3, 64, 64))
     loss.backward()
-    assert loss.item() == pytest.approx(1)
-    assert image.grad.abs().max() < 1e-6
+    assert loss.item() < 0.06
+    assert image.grad.abs().max() < 1e-4
 
 
 def test_strokes_within_a_cell_are_free():
@@ -110,7 +108,7 @@ def test_strokes_within_a_cell_are_free():
     stripes = (((rows + columns) // 2) % 2).float().expand(1, 3, 64, 64)
     photo = F.interpolate(torch.rand(1, 3, 4, 4), scale_factor=16)
     painted = 0.5 * photo + 0.25 * stripes
-    assert torch.allclose(tone_loss(painted, photo), tone_loss(0.5 * photo, photo), atol=1e-4)
+    assert tone_loss(painted, photo).item() == pytest.approx(0, abs=1e-3)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
