@@ -37,7 +37,8 @@ class Trainer:
         self.compute = compute
         self.step = 0
         self.history: list[tuple[int, dict[str, float]]] = []
-        vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device, compute.dtype)
+        vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
+        vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
         short = self.config.style_size
         scale = short / min(style.size)
         size = (max(1, round(style.width * scale)), max(1, round(style.height * scale)))
