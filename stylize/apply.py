@@ -1,16 +1,15 @@
 """Turn photos into one style: files -> images -> batches -> network -> images."""
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stylize.batches import prefetch
 from stylize.config import ApplyConfig
-from stylize.errors import ImageError, UsageError
+from stylize.errors import ImageError
 from stylize.events import ApplyDone, ApplyStarted, Backend, Event, PhotoDone, PhotoFailed
-from stylize.files import Job, make_plan
-from stylize.images import Photo, read_photo, write_picture
+from stylize.files import Job, make_folder, make_plan
+from stylize.images import Photo, fit_alpha, read_photo, write_picture
 from stylize.style import Style, load_style
 
 
@@ -28,7 +27,7 @@ def apply(
     config = config or ApplyConfig()
     plan = make_plan(inputs, output, config.overwrite)
     loaded = load_style(style, config.device, config.precision)
-    _make_folder(output)
+    make_folder(output)
     compute = loaded.compute
     yield Backend(str(compute.device), compute.precision, compute.detail)
     yield ApplyStarted(loaded.header.name, len(plan.jobs), plan.ignored)
@@ -53,7 +52,7 @@ def _stylize(
 
     def read(job: Job) -> tuple[Job, Photo | ImageError]:
         try:
-            return job, read_photo(job.source, config.size)
+            return job, fit_alpha(read_photo(job.source, config.size), job.target)
         except ImageError as error:
             return job, error
 
@@ -65,7 +64,7 @@ def _stylize(
             yield from _write_batch(style, batch)
             batch = []
         if isinstance(photo, ImageError):
-            yield PhotoFailed(job.source, _reason(photo, job.source))
+            yield PhotoFailed(job.source, photo.about(job.source))
         else:
             batch.append((job, photo))
     if batch:
@@ -78,9 +77,9 @@ def _write_batch(
     started = time.monotonic()
     try:
         results = style.stylize_photos([photo for _, photo in batch])
-    except RuntimeError as error:  # torch: out of memory, on the device or the host
+    except (RuntimeError, MemoryError) as error:  # out of memory, on the device or the host
         for job, _ in batch:
-            yield PhotoFailed(job.source, str(error).splitlines()[0])
+            yield PhotoFailed(job.source, (str(error) or "not enough memory").splitlines()[0])
         return
     for (job, _), result in zip(batch, results, strict=True):
         try:
@@ -90,17 +89,3 @@ def _write_batch(
         else:
             seconds = (time.monotonic() - started) / len(batch)
             yield PhotoDone(job.source, job.target, result.width, result.height, seconds)
-
-
-def _reason(error: ImageError, source: Path) -> str:
-    return str(error).removeprefix(f"{source}: ")
-
-
-def _make_folder(output: Path) -> None:
-    hint = "check its permissions, or choose another folder"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"cannot make the folder {output}: {error.strerror}", hint) from error
-    if not os.access(output, os.W_OK | os.X_OK):
-        raise UsageError(f"cannot write into the folder {output}", hint)

@@ -1,5 +1,6 @@
 """Pictures -> batches: random crops for training, photos of one size side by side for apply."""
 
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +25,8 @@ def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Future[Result]]:
     """Run `function` over `items` in threads, at most `ahead` of the consumer, in order."""
-    with ThreadPoolExecutor(max_workers=ahead, thread_name_prefix="prefetch") as pool:
+    workers = min(ahead, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
         pending: deque[Future[Result]] = deque()
         try:
             for item in items:
@@ -67,14 +69,14 @@ class ContentPhotos:
             try:
                 return self._crop(path, random.Random(f"{self.seed} place {place}"))
             except ImageError as error:
-                self.unusable[path] = str(error).removeprefix(f"{path}: ")
+                self.unusable[path] = error.about(path)
         raise TrainingError("none of the content photos can be used")
 
     def _crop(self, path: Path, choose: random.Random) -> Tensor:
         photo = read_photo(path).rgb
         short = min(photo.size)
         if short < self.size:
-            raise ImageError(f"{path}: smaller than the training size ({short} < {self.size} px)")
+            raise ImageError(f"{path}: {too_small(short, self.size)}")
         side = choose.randint(max(self.size, short // 2), short)
         left = choose.randint(0, photo.width - side)
         top = choose.randint(0, photo.height - side)
@@ -104,3 +106,8 @@ class ContentPhotos:
         crops = prefetch(self.crop, places, ahead=2 * batch_size)
         while True:
             yield torch.stack([next(crops).result() for _ in range(batch_size)])
+
+
+def too_small(short: int, size: int) -> str:
+    """Why a photo with that short side is not used for crops of that size."""
+    return f"smaller than the training size ({short} < {size} px)"

@@ -54,6 +54,9 @@ def main() -> None:
     except StylizeError as error:
         progress.print_error(err, str(error), error.hint)
         sys.exit(WRONG_USAGE)
+    except OSError as error:  # a path that the system refuses: too long, a loop of links ...
+        progress.print_error(err, f"{error.filename or 'system'}: {error.strerror}", "")
+        sys.exit(WRONG_USAGE)
 
 
 def _show_version(wanted: bool) -> None:
@@ -240,12 +243,12 @@ def styles(
         return
     rows = []
     for name, path in files.items():
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        place = "shipped" if path.parent == shipped("models") else progress.shown_path(path)
+        place = "shipped" if path.parent == shipped("models") else progress.shown(path)
         try:
             picture = read_header(path).picture
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
         except StyleFileError as error:
-            rows.append((name, f"unreadable: {error}", "", "", size, place))
+            rows.append((name, f"unreadable: {error}", "", "", "", place))
         else:
             rows.append((name, picture.title, picture.author, picture.licence, size, place))
     progress.print_styles(out, rows)

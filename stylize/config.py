@@ -1,7 +1,6 @@
 """Every setting and its default, in one place. All are frozen and validated when they are made."""
 
 from dataclasses import asdict, dataclass, fields
-from math import isfinite
 from types import UnionType
 from typing import Any, Self, get_args
 
@@ -10,6 +9,7 @@ from stylize.errors import UsageError
 ARCHITECTURES = ("quarter", "johnson")
 PRECISIONS = ("auto", "fp32", "bf16")
 VGG_SOURCES = ("shipped", "torchvision")
+LARGEST = 1e12  # of any number: far beyond sense, and safe in every kind of arithmetic
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -18,7 +18,7 @@ def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if not isfinite(value) or value < least:
+    if not least <= value < LARGEST:
         raise UsageError(f"{name} is {value}", f"it must be {least:g} or more")
 
 
@@ -108,11 +108,11 @@ class TrainConfig(_Settings):
             _between(name, getattr(self, name), 32, 4096)
         for name in ("content_weight", "style_weight", "tone_weight", "tv_weight"):
             _at_least(name, getattr(self, name), 0)
-        for name in ("preview_every", "seed"):
-            _at_least(name, getattr(self, name), 0)
+        _at_least("preview_every", self.preview_every, 0)
+        _between("seed", self.seed, 0, 2**32 - 1)
         if self.content_weight == 0 and self.style_weight == 0:
             raise UsageError("content_weight and style_weight are both 0", "give one a value")
-        if not isfinite(self.lr) or self.lr <= 0:
+        if not 0 < self.lr < LARGEST:
             raise UsageError(f"lr is {self.lr}", "it must be more than 0")
         _at_least("checkpoint_every", self.checkpoint_every, 1)
         _one_of("precision", self.precision, PRECISIONS)

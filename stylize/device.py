@@ -43,9 +43,11 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
     `auto` takes a CUDA GPU if there is one, and bf16 where the hardware computes in it.
 
     Raises:
-        DeviceError: the device does not exist here or its name means nothing, or it cannot
-            compute in the precision that was asked for.
+        DeviceError: the device does not exist here, or the name of it or of the precision means
+            nothing.
     """
+    if precision not in ("auto", *_DTYPES):
+        raise DeviceError(f"precision is {precision!r}", f"choose auto, {', '.join(_DTYPES)}")
     if device == "auto":
         chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     else:
@@ -76,6 +78,6 @@ def _parse(device: str) -> torch.device:
         parsed = torch.device(device)
     except RuntimeError as error:
         raise DeviceError(f"no device is called {device!r}", hint) from error
-    if parsed.type not in ("cpu", "cuda"):
+    if parsed.type not in ("cpu", "cuda") or (parsed.type == "cpu" and parsed.index):
         raise DeviceError(f"device {device!r} is not supported", hint)
     return parsed

@@ -1,5 +1,7 @@
 """What can go wrong, said in one line for the person, with a hint what to do next."""
 
+from pathlib import Path
+
 
 class StylizeError(Exception):
     """Base of every error that stylize raises on purpose.
@@ -27,6 +29,10 @@ class StyleFileError(UsageError):
 
 class ImageError(StylizeError):
     """A picture that cannot be read or written. One such photo never stops a batch."""
+
+    def about(self, path: Path) -> str:
+        """The message without `path` in front, for where the path is shown already."""
+        return str(self).removeprefix(f"{path}: ")
 
 
 class TrainingError(StylizeError):

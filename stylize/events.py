@@ -34,6 +34,13 @@ class TrainingStarted:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something a person should know, said once."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class StepDone:
     """One optimizer step. `losses` are unweighted, by name; `total` is their weighted sum."""
 
@@ -64,6 +71,8 @@ class TrainingStopped:
 
 @dataclass(frozen=True)
 class TrainingDone:
+    """The style is written; `steps` and `seconds` are those of this run, not of one it resumed."""
+
     style: Path
     steps: int
     seconds: float
@@ -104,6 +113,7 @@ Event = (
     Backend
     | PhotoSkipped
     | TrainingStarted
+    | Note
     | StepDone
     | FileWritten
     | TrainingStopped

@@ -16,6 +16,10 @@ from stylize.errors import UsageError
 WRITABLE = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 READABLE = WRITABLE | frozenset({".gif", ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".ico", ".jfif"})
 
+# Which permissions new files lose. Reading it means setting it for a moment, for all threads.
+_UMASK = os.umask(0)
+os.umask(_UMASK)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -69,14 +73,13 @@ def make_plan(inputs: Sequence[Path], output: Path, overwrite: bool = False) -> 
         UsageError: an input is missing, no photo is found, `output` lies in an input folder or is
             a file, a photo would be overwritten, or (without `overwrite`) an output exists.
     """
-    sources: list[tuple[Path, Path]] = []  # (photo, its place below the output folder)
-    seen: set[Path] = set()
+    sources: dict[tuple[str, Path], Path] = {}  # (real path, place below the output) -> photo
     ignored = 0
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
     for entry in inputs:
         if entry.is_dir():
-            if output.resolve().is_relative_to(entry.resolve()):
+            if is_inside(output, entry):
                 raise UsageError(
                     f"the output folder {output} lies inside the input folder {entry}",
                     "choose an output folder outside of it",
@@ -89,20 +92,24 @@ def make_plan(inputs: Sequence[Path], output: Path, overwrite: bool = False) -> 
         else:
             raise UsageError(f"no file or folder {entry}", "check the path")
         for photo, place in found:
-            if photo.resolve() not in seen:
-                seen.add(photo.resolve())
-                sources.append((photo, place))
+            sources.setdefault((os.path.realpath(photo), place), photo)
     if not sources:
         names = ", ".join(str(entry) for entry in inputs)
         raise UsageError(
             f"no photos in {names}", f"looked for {' '.join(sorted(READABLE))} in all subfolders"
         )
+    places = _places(place for _, place in sources)
     jobs = tuple(
-        Job(photo, output / place)
-        for (photo, _), place in zip(sources, _places(place for _, place in sources), strict=True)
+        Job(photo, output / place) for photo, place in zip(sources.values(), places, strict=True)
     )
-    _refuse_overwriting(jobs, seen, overwrite)
+    _refuse_overwriting(jobs, {real for real, _ in sources}, overwrite)
     return Plan(jobs, ignored)
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder` or lies below it, links followed."""
+    # Not `Path.resolve`, which raises on a loop of links.
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _places(places: Iterable[Path]) -> list[Path]:
@@ -128,10 +135,10 @@ def _writable(place: Path) -> Path:
     return place if place.suffix.lower() in WRITABLE else place.with_suffix(".png")
 
 
-def _refuse_overwriting(jobs: Sequence[Job], photos: set[Path], overwrite: bool) -> None:
+def _refuse_overwriting(jobs: Sequence[Job], photos: set[str], overwrite: bool) -> None:
     present = [job.target for job in jobs if job.target.exists()]
     for target in present:
-        if target.resolve() in photos:
+        if os.path.realpath(target) in photos:
             raise UsageError(
                 f"{target} is a photo to be stylized and would be overwritten",
                 "choose another output folder",
@@ -150,11 +157,19 @@ def write_file(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        # mkstemp makes files private; a picture gets the permissions any new file would.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).chmod(0o666 & ~_UMASK)  # mkstemp makes files private
         Path(temporary).replace(path)
     except BaseException:
-        Path(temporary).unlink()
+        Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it; raises UsageError if it cannot be written into."""
+    hint = "check its permissions, or choose another folder"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make the folder {folder}: {error.strerror}", hint) from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write into the folder {folder}", hint)

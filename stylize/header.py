@@ -87,14 +87,15 @@ class StyleHeader:
             if isinstance(error, StyleFileError):
                 raise
             raise StyleFileError(f"{path}: its header is wrong: {error}", error.hint) from error
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise StyleFileError(f"{path}: its header is damaged ({error})") from error
 
 
 def _text(values: dict[str, Any], key: str) -> str:
     if not isinstance(values[key], str):
         raise TypeError(f"{key!r} is not text")
-    return str(values[key])
+    # Terminals obey control characters.
+    return "".join(character for character in values[key] if character.isprintable())
 
 
 def read_header(path: Path) -> StyleHeader:

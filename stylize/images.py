@@ -15,8 +15,9 @@ from stylize.files import write_file
 
 JPEG_QUALITY = 95
 WEBP_QUALITY = 95
+WITHOUT_ALPHA = ("JPEG", "BMP")  # Pillow writes alpha into a BMP, and does not read it again
 
-# Pillow's own names of what a suffix stands for.
+# Pillow's names of what a suffix stands for.
 _FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -53,6 +54,7 @@ def read_photo(path: Path, size: int | None = None) -> Photo:
     try:
         with Image.open(path) as image:
             photo = split_photo(image)
+        return photo if size is None else _downscale(photo, size)
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ImageError(f"{path}: {error.strerror}") from error
     except UnidentifiedImageError as error:
@@ -60,9 +62,12 @@ def read_photo(path: Path, size: int | None = None) -> Photo:
         raise ImageError(f"{path}: {'empty file' if empty else 'not a picture'}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels to be safe") from error
+    except MemoryError as error:
+        raise ImageError(f"{path}: not enough memory to decode it") from error
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
-    return photo if size is None else _downscale(photo, size)
+    except Exception as error:  # Pillow's plugins raise all kinds on damaged headers
+        raise ImageError(f"{path}: damaged picture ({error})") from error
 
 
 def split_photo(image: Image.Image) -> Photo:
@@ -73,17 +78,22 @@ def split_photo(image: Image.Image) -> Photo:
     """
     try:
         image.load()
+        icc = image.info.get("icc_profile")
         image = ImageOps.exif_transpose(image)
+        if image.mode in ("I", "F"):
+            raise ImageError("pixels of 32 bits are not supported")
         if image.mode.startswith("I;16"):
             levels = np.asarray(image, np.uint16) // 257
             image = Image.fromarray(levels.astype(np.uint8))
+        alpha = None
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
-            rgb = _to_srgb(rgba.convert("RGB"), image)
-            return Photo(rgb.convert("RGB"), rgba.getchannel("A"))
-        if image.mode in ("I", "F"):
-            raise ImageError("pixels of 32 bits are not supported")
-        return Photo(_to_srgb(image, image).convert("RGB"))
+            alpha = rgba.getchannel("A")
+            # Grey stays grey, for a grey profile fits nothing else.
+            image = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
+        elif image.mode in ("1", "P"):
+            image = image.convert("RGB")
+        return Photo(_to_srgb(image, icc).convert("RGB"), alpha)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise all kinds on damaged data
@@ -97,30 +107,41 @@ def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return image
 
 
-def _to_srgb(pixels: Image.Image, source: Image.Image) -> Image.Image:
-    """`pixels` through the ICC profile of `source`, if it has one that fits them."""
-    icc = source.info.get("icc_profile")
+def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """`image` converted from the ICC profile `icc`, if there is one that fits its mode."""
     if not icc:
-        return pixels
+        return image
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        converted = ImageCms.profileToProfile(
-            pixels, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return pixels
+        return image
     return cast("Image.Image", converted)
 
 
 def _downscale(photo: Photo, size: int) -> Photo:
-    longest = max(photo.rgb.size)
+    longest = max(photo.size)
     if longest <= size:
         return photo
-    width, height = (max(1, round(side * size / longest)) for side in photo.rgb.size)
-    return Photo(
-        photo.rgb.resize((width, height), Image.Resampling.LANCZOS),
-        photo.alpha and photo.alpha.resize((width, height), Image.Resampling.LANCZOS),
-    )
+    width, height = (max(1, round(side * size / longest)) for side in photo.size)
+    # In one go with alpha: Pillow then weighs colours by it, and none bleeds in from where it is 0.
+    merged = merge_alpha(photo.rgb.copy(), photo.alpha)
+    small = merged.resize((width, height), Image.Resampling.LANCZOS)
+    return Photo(small.convert("RGB"), small.getchannel("A") if photo.alpha else None)
+
+
+def fit_alpha(photo: Photo, path: Path) -> Photo:
+    """`photo` as the format of `path` can hold it; alpha that is opaque everywhere may go.
+
+    Raises:
+        ImageError: it is transparent somewhere, and the format has no alpha.
+    """
+    if photo.alpha is None or _FORMATS[path.suffix.lower()] not in WITHOUT_ALPHA:
+        return photo
+    if photo.alpha.getextrema() == (255, 255):
+        return Photo(photo.rgb)
+    raise ImageError(f"it has transparency, which a {path.suffix.lower()} file cannot hold")
 
 
 def write_picture(image: Image.Image, path: Path) -> None:

@@ -1,6 +1,7 @@
 """Events -> terminal. Draws what the verbs report; computes nothing and never imports torch."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from stylize.events import (
     Backend,
     Event,
     FileWritten,
+    Note,
     PhotoDone,
     PhotoFailed,
     PhotoSkipped,
@@ -74,7 +76,7 @@ def _print_summary(
     if failures:
         table = Table("photo", "why it failed", title="Failed", title_justify="left")
         for failure in failures:
-            table.add_row(Text(str(failure.source), overflow="fold"), Text(failure.reason))
+            table.add_row(Text(shown(failure.source), overflow="fold"), Text(failure.reason))
         console.print(table)
     table = Table(show_header=False)
     table.add_row("stylized", f"{done.done} photos, {done.megapixels:.1f} megapixels")
@@ -84,7 +86,7 @@ def _print_summary(
         table.add_row("ignored", f"{ignored} files that are not pictures")
     speed = f", {done.megapixels / done.seconds:.2f} megapixels/s" if done.seconds else ""
     table.add_row("time", f"{done.seconds:.1f} s{speed}")
-    table.add_row("output", Text(str(done.output), overflow="fold"))
+    table.add_row("output", Text(shown(done.output), overflow="fold"))
     console.print(table)
 
 
@@ -99,7 +101,7 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     live.console.print(_backend(event), style="dim")
                 case PhotoSkipped():
                     skipped += 1
-                    line = f"skipped {event.path}: {event.reason}"
+                    line = f"skipped {shown(event.path)}: {event.reason}"
                     live.console.print(Text(line, style="yellow"), soft_wrap=True)
                 case TrainingStarted():
                     title = f"training {event.name} on {event.photos} photos"
@@ -113,14 +115,17 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     every = max(1, event.steps // LINES_PER_TRAINING)
                     if not console.is_terminal and event.step % every == 0:
                         console.print(Text(_training_line(event)), soft_wrap=True)
+                case Note():
+                    live.console.print(Text(event.text, style="yellow"), soft_wrap=True)
                 case FileWritten(kind="preview"):
-                    live.console.print(Text(f"preview: {event.path}", style="dim"), soft_wrap=True)
+                    line = f"preview: {shown(event.path)}"
+                    live.console.print(Text(line, style="dim"), soft_wrap=True)
                 case TrainingStopped():
-                    line = f"stopped after step {event.step}; saved {event.checkpoint}"
+                    line = f"stopped after step {event.step}; saved {shown(event.checkpoint)}"
                     live.console.print(Text(line), soft_wrap=True)
                 case TrainingDone():
                     took = _clock(event.seconds)
-                    line = f"trained {event.steps} steps in {took}: {event.style}"
+                    line = f"trained {event.steps} steps in {took}: {shown(event.style)}"
                     live.console.print(Text(line), soft_wrap=True)
             yield event
 
@@ -178,6 +183,6 @@ def print_error(console: Console, message: str, hint: str) -> None:
         console.print(Text.assemble(("hint: ", "cyan"), hint), soft_wrap=True)
 
 
-def shown_path(path: Path) -> str:
-    """`path` relative to the working folder where that is shorter."""
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+def shown(path: Path) -> str:
+    """`path` as text that any terminal can take, whatever bytes its name is made of."""
+    return os.fsencode(path).decode(errors="replace")

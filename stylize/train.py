@@ -3,16 +3,18 @@
 import base64
 import hashlib
 import io
+import os
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
 from stylize.assets import LOCAL_STYLES, SUFFIX, check_name
-from stylize.batches import ContentPhotos
+from stylize.batches import ContentPhotos, too_small
 from stylize.checkpoint import load_run, save_run, save_style
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.device import choose
@@ -21,13 +23,14 @@ from stylize.events import (
     Backend,
     Event,
     FileWritten,
+    Note,
     PhotoSkipped,
     StepDone,
     TrainingDone,
     TrainingStarted,
     TrainingStopped,
 )
-from stylize.files import find_photos, write_file
+from stylize.files import find_photos, is_inside, make_folder, write_file
 from stylize.header import StyleHeader, StylePicture
 from stylize.images import read_photo, write_picture
 from stylize.preview import History, PreviewSheet, losses_plot, losses_table
@@ -101,7 +104,8 @@ def train(
         training=config,
         picture=_describe(picture, style, title, author, year, licence),
     )
-    photos, skipped = _content_photos(content, config.size)
+    photos, skipped = _content_photos(content, config.size, without=output)
+    make_folder(files.checkpoint.parent)
     crops = ContentPhotos(photos, config.size, config.seed)
     fingerprint = _fingerprint(photos, content)
 
@@ -112,6 +116,8 @@ def train(
     if resume:
         trainer.restore(load_run(files.checkpoint), fingerprint, files.checkpoint)
     yield TrainingStarted(name, len(photos), trainer.step, config.steps, trainer.parameters)
+    if find_spec("matplotlib") is None:
+        yield Note('no plot of the losses: it needs pip install "stylize[plot]"')
 
     sheet = PreviewSheet(style, photos, config.seed)
     started = time.monotonic()
@@ -137,18 +143,18 @@ def train(
         )
         last = trainer.step == config.steps
         stopped = stop is not None and stop.is_set() and not last
+        if last or stopped or trainer.step % config.checkpoint_every == 0:
+            save_run(files.checkpoint, trainer.state(fingerprint))
+            yield FileWritten("checkpoint", files.checkpoint)
         if last or (config.preview_every and trainer.step % config.preview_every == 0):
             write_picture(sheet.draw(trainer), files.preview)
             yield FileWritten("preview", files.preview)
             yield from _write_losses(trainer.history, files)
-        if last or stopped or trainer.step % config.checkpoint_every == 0:
-            save_run(files.checkpoint, trainer.state(fingerprint))
-            yield FileWritten("checkpoint", files.checkpoint)
         if stopped:
             yield TrainingStopped(trainer.step, files.checkpoint)
             return
     save_style(files.style, trainer.average, trainer.header())
-    yield TrainingDone(files.style, config.steps, time.monotonic() - started)
+    yield TrainingDone(files.style, trainer.step - first_step, time.monotonic() - started)
 
 
 def _refuse_to_lose(files: TrainingFiles, resume: bool, overwrite: bool) -> None:
@@ -173,7 +179,7 @@ def _describe(
     small = ImageOps.contain(picture, (THUMBNAIL_SIZE, THUMBNAIL_SIZE))
     small.save(thumbnail, "JPEG", quality=80)
     return StylePicture(
-        title=title or path.stem,
+        title=title or os.fsencode(path.stem).decode(errors="replace"),
         author=author,
         year=year,
         licence=licence,
@@ -182,14 +188,19 @@ def _describe(
     )
 
 
-def _content_photos(content: Path, size: int) -> tuple[list[Path], dict[Path, str]]:
-    """The usable pictures below `content`, as far as their file headers tell, and the others."""
+def _content_photos(content: Path, size: int, without: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The usable pictures below `content`, as far as their file headers tell, and the others.
+
+    What lies in the folder `without`, the training's own previews, is no content.
+    """
     if not content.is_dir():
         raise UsageError(f"no folder {content}", "--content takes a folder of photos")
     photos, _ = find_photos(content)
     usable: list[Path] = []
     skipped: dict[Path, str] = {}
     for path in photos:
+        if is_inside(path, without):
+            continue
         try:
             with Image.open(path) as image:
                 short = min(image.size)
@@ -197,7 +208,7 @@ def _content_photos(content: Path, size: int) -> tuple[list[Path], dict[Path, st
             skipped[path] = f"not a readable picture ({type(error).__name__})"
             continue
         if short < size:
-            skipped[path] = f"smaller than the training size ({short} < {size} px)"
+            skipped[path] = too_small(short, size)
         else:
             usable.append(path)
     if not usable:
@@ -212,14 +223,23 @@ def _fingerprint(photos: list[Path], content: Path) -> str:
     """Changes when a photo is added, removed, renamed or resized: resuming would not be exact."""
     digest = hashlib.sha256()
     for path in photos:
-        digest.update(f"{path.relative_to(content)}\0{path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(path.relative_to(content)))
+        digest.update(f"\0{path.stat().st_size}\n".encode())
     return digest.hexdigest()
 
 
 def _write_losses(history: History, files: TrainingFiles) -> Iterator[Event]:
-    write_file(files.losses, losses_table(history))
-    yield FileWritten("losses", files.losses)
-    plot = losses_plot(history)
-    if plot is not None:
-        write_file(files.plot, plot)
-        yield FileWritten("plot", files.plot)
+    for kind, path, content in (
+        ("losses", files.losses, losses_table(history)),
+        ("plot", files.plot, losses_plot(history)),
+    ):
+        if content is None:
+            continue
+        try:
+            write_file(path, content)
+        except OSError as error:
+            raise TrainingError(
+                f"{path}: cannot be written ({error.strerror})",
+                "make room, then go on from the last checkpoint with --resume",
+            ) from error
+        yield FileWritten(kind, path)

@@ -24,6 +24,8 @@ MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
 
+LOWER_LR = "start anew with a lower --lr and --overwrite; resuming would lead to the same place"
+
 # What a resumed run may change without becoming another run.
 FREE_TO_CHANGE = ("device", "preview_every", "checkpoint_every")
 
@@ -69,7 +71,7 @@ class Trainer:
         """One optimizer step on (N, 3, H, W) photos in [0, 1]: the named losses and their sum.
 
         Raises:
-            TrainingError: the loss is not finite; the weights are as before the step.
+            TrainingError: the loss or its gradient is not finite; the weights are as before.
         """
         config = self.config
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
@@ -90,11 +92,13 @@ class Trainer:
         if not total.isfinite():
             raise TrainingError(
                 f"the loss is {total.item()} at step {self.step + 1}",
-                "go on from the last checkpoint with --resume, or start again with a lower --lr",
+                LOWER_LR,
             )
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        if not norm.isfinite():
+            raise TrainingError(f"the gradient is {norm.item()} at step {self.step + 1}", LOWER_LR)
         self.optimizer.step()
         self.step += 1
         # A short memory at first, so that the untrained weights are soon forgotten.

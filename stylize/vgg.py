@@ -103,7 +103,8 @@ def _torchvision_weights() -> dict[str, Tensor]:
         weights: dict[str, Tensor] = vgg16(
             weights=VGG16_Weights.IMAGENET1K_V1
         ).features.state_dict()
-    except OSError as error:  # urllib's errors are OSErrors
+    # urllib's errors are OSErrors; a download that was cut off is a RuntimeError
+    except (OSError, RuntimeError) as error:
         raise UsageError(
             f"cannot download torchvision's VGG-16 ({error})",
             "use --vgg shipped, which needs no network",

@@ -10,6 +10,7 @@ from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 from stylize.events import ApplyDone, ApplyStarted, Backend, PhotoDone, PhotoFailed
 from stylize.images import read_photo
+from stylize.style import Style
 
 CPU = ApplyConfig(device="cpu", precision="fp32")
 
@@ -37,17 +38,32 @@ def test_a_folder_is_mirrored_and_each_photo_is_its_own_single(style_file, photo
             assert np.abs(alone - written).max() <= 1
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 4, 7])
-def test_photos_of_one_size_share_batches(style_file, tmp_path, batch_size):
+@pytest.mark.parametrize(
+    ("batch_size", "batches"), [(1, [1] * 6), (2, [2, 1, 1, 2]), (4, [3, 1, 2]), (7, [3, 1, 2])]
+)
+def test_photos_of_one_size_share_batches(style_file, tmp_path, monkeypatch, batch_size, batches):
     folder = tmp_path / "in"
     folder.mkdir()
     for index, width in enumerate((40, 40, 40, 48, 40, 40)):
         draw_picture(index, width, 40).save(folder / f"{index}.png")
-    config = ApplyConfig(device="cpu", batch_size=batch_size)
+    config = ApplyConfig(device="cpu", precision="fp32", batch_size=batch_size)
+    sizes = []
+    stylize_photos = Style.stylize_photos
+
+    def counted(style, photos):
+        sizes.append(len(photos))
+        return stylize_photos(style, photos)
+
+    monkeypatch.setattr(Style, "stylize_photos", counted)
     events = run(style_file, [folder], tmp_path / "out", config)
+    assert sizes == batches
     done = [event for event in events if isinstance(event, PhotoDone)]
     assert [event.source.name for event in done] == [f"{index}.png" for index in range(6)]
     assert [event.width for event in done] == [40, 40, 40, 48, 40, 40]
+    style = load_style(str(style_file), "cpu", "fp32")
+    for event in done:
+        alone = np.asarray(style.stylize(read_photo(event.source).rgb), int)
+        assert np.abs(alone - np.asarray(read_photo(event.target).rgb, int)).max() <= 1
 
 
 def test_bad_photos_are_named_and_stop_nothing(style_file, photos, tmp_path):
@@ -80,6 +96,37 @@ def test_a_gif_becomes_a_png_and_keeps_its_transparency(style_file, tmp_path):
     before, after = read_photo(tmp_path / "a.gif"), read_photo(tmp_path / "out" / "a.png")
     assert before.alpha is not None
     assert np.array_equal(before.alpha, after.alpha)
+
+
+def test_transparency_that_a_format_cannot_hold_is_not_dropped(style_file, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    picture = draw_picture(0).convert("RGBA")
+    picture.save(folder / "opaque.jpg", "PNG")  # the suffix lies, as it often does on the web
+    picture.putpixel((3, 3), (0, 0, 0, 0))
+    picture.save(folder / "holed.jpg", "PNG")
+    events = run(style_file, [folder], tmp_path / "out")
+    (failed,) = [event for event in events if isinstance(event, PhotoFailed)]
+    assert failed.source.name == "holed.jpg"
+    assert "transparency" in failed.reason
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["opaque.jpg"]
+
+
+def test_not_enough_memory_for_a_photo_is_its_failure_alone(
+    style_file, photos, tmp_path, monkeypatch
+):
+    stylize_photos = Style.stylize_photos
+
+    def cramped(style, batch):
+        if batch[0].size == (72, 72):
+            raise MemoryError
+        return stylize_photos(style, batch)
+
+    monkeypatch.setattr(Style, "stylize_photos", cramped)
+    events = run(style_file, [photos], tmp_path / "out")
+    failed = {e.source.name: e.reason for e in events if isinstance(e, PhotoFailed)}
+    assert failed == {"photo1.png": "not enough memory"}
+    assert events[-1].done == 5
 
 
 def test_nothing_is_written_when_the_style_is_wrong(photos, tmp_path):

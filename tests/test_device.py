@@ -18,7 +18,7 @@ def test_auto_takes_the_cpu():
     assert choose().device.type == "cpu"
 
 
-@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "meta"])
+@pytest.mark.parametrize("device", ["gpu", "", "cpu:x", "cpu:1", "meta"])
 def test_a_name_that_is_no_device(device):
     with pytest.raises(DeviceError):
         choose(device)
@@ -34,8 +34,12 @@ def test_a_forced_precision_is_kept(precision):
     assert choose("cpu", precision).precision == precision
 
 
-def test_peak_memory_grows_with_what_is_held():
-    compute = choose("cpu")
-    before = compute.peak_memory()
-    held = torch.ones(before // 4 + 50_000_000)
-    assert compute.peak_memory() >= held.nbytes
+@pytest.mark.parametrize("precision", ["fp16", "", "half"])
+def test_a_name_that_is_no_precision(precision):
+    with pytest.raises(DeviceError, match="precision is"):
+        choose("cpu", precision)
+
+
+def test_peak_memory_is_in_bytes():
+    held = torch.ones(30_000_000)
+    assert held.nbytes <= choose("cpu").peak_memory() < 2**40

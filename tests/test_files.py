@@ -39,6 +39,17 @@ def test_a_photo_given_twice_is_done_once(tree, tmp_path):
     assert [job.source.name for job in plan.jobs].count("b.jpg") == 1
 
 
+def test_a_link_to_a_photo_is_a_photo_of_its_own(tree, tmp_path):
+    (tree / "best.jpg").symlink_to(tree / "b.jpg")
+    plan = make_plan([tree], tmp_path / "out")
+    assert {"b.jpg", "best.jpg"} <= {job.target.name for job in plan.jobs}
+
+
+def test_a_link_to_itself_is_planned_and_left_to_the_reader(tree, tmp_path):
+    (tree / "self.jpg").symlink_to(tree / "self.jpg")
+    assert "self.jpg" in [job.source.name for job in make_plan([tree], tmp_path / "out").jobs]
+
+
 def test_photos_that_would_share_a_name_keep_their_suffixes(tmp_path):
     for name in ("a.gif", "a.png", "b.gif"):
         (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
@@ -105,7 +116,7 @@ def test_output_that_is_a_file(tree):
         make_plan([tree / "A.PNG"], tree / "notes.txt")
 
 
-def test_ten_thousand_photos_are_planned_quickly(tmp_path):
+def test_a_folder_of_ten_thousand(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for index in range(10_000):

@@ -24,6 +24,13 @@ def test_header_survives_a_file(tmp_path):
     assert read_header(path) == HEADER
 
 
+def test_control_characters_of_a_foreign_title_are_dropped(tmp_path):
+    values = json.loads(HEADER.to_json())
+    values["picture"]["title"] = "\x1b]0;owned\x07Wheat\x1b[31m Field"
+    path = write(tmp_path / "s.safetensors", {"stylize": json.dumps(values)})
+    assert read_header(path).picture.title == "]0;ownedWheat[31m Field"
+
+
 def test_missing_file(tmp_path):
     with pytest.raises(StyleFileError, match=r"gone\.safetensors: No such file"):
         read_header(tmp_path / "gone.safetensors")
@@ -87,6 +94,8 @@ def test_a_missing_entry_is_named(tmp_path, entry):
         ("picture", {"colour": "red"}),
         ("losses", [1]),
         ("losses", 7),
+        ("losses", [[float("inf"), {}]]),
+        ("training", {"steps": 10**400}),
         ("format_version", 2),
         ("format_version", None),
     ],

@@ -109,6 +109,12 @@ def test_a_broken_profile_is_ignored(tmp_path):
     assert read_photo(path).rgb.getpixel((0, 0)) == (10, 200, 30)
 
 
+def test_icc_profile_of_a_palette_is_converted(tmp_path):
+    picture = Image.new("RGB", (4, 4), (255, 0, 0)).convert("P")
+    picture.save(tmp_path / "p.png", icc_profile=_profile_with_red_and_blue_swapped())
+    assert read_photo(tmp_path / "p.png").rgb.getpixel((0, 0))[2] > 250
+
+
 def _profile_with_red_and_blue_swapped() -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
@@ -132,6 +138,16 @@ def test_alpha_is_downscaled_too(tmp_path):
     assert photo.alpha.size == (16, 16)
 
 
+def test_hidden_colours_do_not_bleed_into_a_downscaled_cutout(tmp_path):
+    picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    picture.paste((255, 255, 255, 255), (13, 13, 51, 51))
+    picture.save(tmp_path / "cutout.png")
+    photo = read_photo(tmp_path / "cutout.png", 16)
+    rgb, alpha = np.asarray(photo.rgb), np.asarray(photo.alpha)
+    assert ((alpha > 10) & (alpha < 245)).any()
+    assert rgb[alpha > 10].min() >= 250
+
+
 def _damaged(kind: str) -> bytes:
     buffer = io.BytesIO()
     draw_picture(0).save(buffer, "JPEG" if kind == "truncated" else "PNG")
@@ -150,6 +166,23 @@ def test_a_damaged_file_is_named(tmp_path, kind):
     path.write_bytes(_damaged(kind))
     with pytest.raises(ImageError, match=r"bad\.jpg: (empty file|not a picture|damaged picture)"):
         read_photo(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "ICO"])
+def test_no_truncation_escapes_as_another_error(tmp_path, kind):
+    buffer = io.BytesIO()
+    draw_picture(0, 40, 40).save(buffer, kind)
+    whole = buffer.getvalue()
+    path = tmp_path / "cut"
+    lengths = {*range(0, min(300, len(whole)), 3), *range(0, len(whole), 1 + len(whole) // 50)}
+    failed = 0
+    for length in sorted(lengths):
+        path.write_bytes(whole[:length])
+        try:
+            assert read_photo(path).rgb.mode == "RGB"  # a few formats do not notice the last bytes
+        except ImageError:
+            failed += 1
+    assert failed > len(lengths) / 2
 
 
 def test_missing_file_and_folder(tmp_path):

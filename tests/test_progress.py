@@ -1,4 +1,5 @@
 import io
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -70,6 +71,13 @@ def test_training_elsewhere_is_lines():
     ):
         assert part in text
     assert "\x1b" not in text
+
+
+def test_names_of_any_bytes_are_shown():
+    odd = Path(os.fsdecode(b"caf\xe9.jpg"))
+    text = drawn(draw_apply, [*APPLY[:3], PhotoFailed(odd, "damaged"), APPLY[4]], terminal=False)
+    text.encode()  # as the terminal will
+    assert "caf\ufffd.jpg" in text
 
 
 def test_an_error_is_two_plain_lines():

@@ -1,13 +1,15 @@
 """Trainings on tiny data, real in every part: VGG-16, optimizer, files."""
 
 import csv
+import os
+import sys
 import threading
 from dataclasses import replace
 from statistics import mean
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, draw_picture
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -115,6 +117,32 @@ def test_unusable_photos_are_named_once(style_picture, photos, tmp_path):
     events = run(style_picture, photos, tmp_path / "styles", config)
     skipped = [event.path.name for event in events if isinstance(event, PhotoSkipped)]
     assert sorted(skipped) == ["cut.jpg", "small.png", "text.jpg"]
+
+
+def test_its_own_previews_are_no_content(style_picture, tmp_path, photos):
+    """`--content .` with the default output folder inside of it; resuming finds the same photos."""
+    config = replace(CONFIG, steps=6, preview_every=1)
+    stop = threading.Event()
+    stop.set()
+    output = photos / "styles"
+    events = run(style_picture, photos, output, config, stop=stop)
+    assert isinstance(events[-1], TrainingStopped)
+    assert (output / "mine" / "preview.jpg").is_file()
+    resumed = run(style_picture, photos, output, config, resume=True)
+    assert next(e for e in resumed if isinstance(e, TrainingStarted)).photos == 6
+
+
+def test_a_place_that_cannot_be_written_is_known_at_once(style_picture, photos, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot make the folder"):
+        next(train(style_picture, photos, "mine", CONFIG, TINY, output=tmp_path / "file" / "x"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_names_that_are_not_utf8(style_picture, photos, tmp_path):
+    odd = os.fsdecode(os.fsencode(photos) + b"/caf\xe9.png")
+    draw_picture(7).save(odd, "PNG")
+    assert isinstance(run(style_picture, photos, tmp_path / "styles")[-1], TrainingDone)
 
 
 def test_no_usable_photo(style_picture, tmp_path):

@@ -1,6 +1,12 @@
 import pytest
+import torch
+from conftest import TINY, draw_picture
 
-from stylize.trainer import FINAL_LR, WARMUP_STEPS, learning_rate_factor
+from stylize.config import TrainConfig
+from stylize.device import choose
+from stylize.errors import TrainingError
+from stylize.header import StyleHeader, StylePicture
+from stylize.trainer import FINAL_LR, WARMUP_STEPS, Trainer, learning_rate_factor
 
 
 def test_learning_rate_on_paper():
@@ -16,3 +22,16 @@ def test_learning_rate_rises_then_falls():
     assert top == WARMUP_STEPS - 1
     assert factors[:top] == sorted(factors[:top])
     assert factors[top:] == sorted(factors[top:], reverse=True)
+
+
+def test_a_gradient_that_is_no_number_changes_nothing():
+    config = TrainConfig(size=32, style_size=32, batch_size=1)
+    header = StyleHeader("x", TINY, config, StylePicture("", "", "", "", ""))
+    trainer = Trainer(header, draw_picture(0), choose("cpu", "fp32"))
+    before = {key: value.clone() for key, value in trainer.network.state_dict().items()}
+    # Finite on the way forward, and not on the way back.
+    trainer.network.up3.conv.bias.register_hook(lambda gradient: gradient * float("nan"))
+    with pytest.raises(TrainingError, match="the gradient is nan at step 1"):
+        trainer.train_step(torch.rand(1, 3, 32, 32))
+    after = trainer.network.state_dict()
+    assert all(torch.equal(before[key], after[key]) for key in before)

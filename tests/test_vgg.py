@@ -75,6 +75,8 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
 def test_torchvision_weights_without_a_network(monkeypatch, tmp_path):
     """With nothing in the cache and no way out, the error says what to do."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(UsageError, match="cannot download") as caught:
         load_vgg16("torchvision", ["relu1_1"])
