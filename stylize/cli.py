@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one a 
 
 def main() -> None:
     """Entry point: runs a command and turns errors into one line and an exit code."""
+    # What Pillow says of odd metadata is for programmers; what fails is named anyway.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except StylizeError as error:

@@ -112,9 +112,7 @@ def test_transparency_that_a_format_cannot_hold_is_not_dropped(style_file, tmp_p
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["opaque.jpg"]
 
 
-def test_not_enough_memory_for_a_photo_is_its_failure_alone(
-    style_file, photos, tmp_path, monkeypatch
-):
+def test_a_photo_too_large_for_memory_fails_alone(style_file, photos, tmp_path, monkeypatch):
     stylize_photos = Style.stylize_photos
 
     def cramped(style, batch):
