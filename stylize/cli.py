@@ -100,7 +100,9 @@ def apply(
     ] = _APPLY.batch_size,
     device: Device = _APPLY.device,
     precision: Precision = _APPLY.precision,
-    overwrite: Annotated[bool, typer.Option(help="Replace outputs that exist.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace outputs that exist.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Stylize photos and folders of photos.

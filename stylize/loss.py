@@ -32,9 +32,8 @@ TINY = 1e-6  # variance of tones: a thousandth of the range, squared
 def gram_matrix(features: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, C) fp32: channel correlations, divided by C * H * W.
 
-    The product is taken in the precision of `features` (sums are fp32 inside, and bf16 reaches as
-    far as fp32), over a view when they are channels_last: copies of the first layers' activations
-    would cost more than the product.
+    The product is taken in the precision of `features`: its sums are fp32 inside, bf16 reaches as
+    far as fp32, and fp32 copies of the first layers' activations would cost more than the product.
     """
     _, channels, height, width = features.shape
     pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
