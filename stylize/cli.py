@@ -34,7 +34,7 @@ app = typer.Typer(
     epilog="Start with: stylize apply great-wave photos/ --output painted/",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 out = Console()
@@ -85,7 +85,9 @@ def _options(
     "stylize apply ./styles/mine.safetensors photos/ --output painted/ --overwrite"
 )
 def apply(
-    style: Annotated[str, typer.Argument(help="A style's name (see `stylize styles`) or file.")],
+    style: Annotated[
+        str, typer.Argument(metavar="STYLE", help="A style's name (see `stylize styles`) or file.")
+    ],
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT...", help="Photos, and folders of photos.")
     ],

@@ -79,11 +79,11 @@ def _print_summary(
             table.add_row(Text(shown(failure.source), overflow="fold"), Text(failure.reason))
         console.print(table)
     table = Table(show_header=False)
-    table.add_row("stylized", f"{done.done} photos, {done.megapixels:.1f} megapixels")
+    table.add_row("stylized", f"{_count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
     if done.failed:
-        table.add_row("failed", f"[red]{done.failed} photos[/red]")
+        table.add_row("failed", f"[red]{_count(done.failed, 'photo')}[/red]")
     if ignored:
-        table.add_row("ignored", f"{ignored} files that are not pictures")
+        table.add_row("ignored", f"{_count(ignored, 'other file')}")
     speed = f", {done.megapixels / done.seconds:.2f} megapixels/s" if done.seconds else ""
     table.add_row("time", f"{done.seconds:.1f} s{speed}")
     table.add_row("output", Text(shown(done.output), overflow="fold"))
@@ -104,7 +104,7 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     line = f"skipped {shown(event.path)}: {event.reason}"
                     live.console.print(Text(line, style="yellow"), soft_wrap=True)
                 case TrainingStarted():
-                    title = f"training {event.name} on {event.photos} photos"
+                    title = f"training {event.name} on {_count(event.photos, 'photo')}"
                     if skipped:
                         title += f" ({skipped} skipped)"
                     first = f", from step {event.first_step}" if event.first_step else ""
@@ -162,6 +162,10 @@ def _training_line(event: StepDone) -> str:
 
 def _backend(event: Backend) -> str:
     return f"device {event.device} ({event.detail}), precision {event.precision}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" + ("" if number == 1 else "s")
 
 
 def _clock(seconds: float) -> str:

@@ -51,8 +51,8 @@ def test_apply_names_failures_and_counts():
         text = drawn(draw_apply, APPLY, terminal)
         assert "some/[odd] name.jpg" in text
         assert "damaged [picture]" in text
-        assert "1 photos" in text
-        assert "3 files that are not pictures" in text
+        assert "1 photo, 0.0 megapixels" in text
+        assert "3 other files" in text
 
 
 def test_training_on_a_terminal_is_a_panel():
