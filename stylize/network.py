@@ -63,6 +63,9 @@ class TransformerNet(nn.Module):
         # The shifts undo one another, and that of the strided convolution, to within half a pixel.
         x = F.relu(quarter + self.norm1(box_blur(self.up1(eighth), shift=1)))
         x = F.relu(self.norm2(box_blur(self.up2(x), shift=0)))
+        # Rows and columns whose texture differs in strength differ in brightness once it is bent:
+        # ReLU makes a grid out of that, which blurring once more, both ways, takes away.
+        x = box_blur(box_blur(x, shift=0), shift=1)
         # The sigmoid is taken in fp32, as in bf16 its values would be 1/256 apart near white; the
         # blur comes after it, as its bend would bring back part of the checkerboard.
         return box_blur(torch.sigmoid(self.up3(x).float()), shift=1)[..., :height, :width]
