@@ -26,9 +26,9 @@ class TransformerNet(nn.Module):
     """The default architecture: no heavy layer above a quarter of the resolution.
 
     A pixel-unshuffle stem folds the photo to a quarter of its resolution; residual blocks work at
-    an eighth, where a stroke is a few pixels wide; their result is added to the stem's, and two
-    sub-pixel stages (Shi et al. 2016) unfold the picture again. The body differs from Johnson et
-    al. in that: they downsample with strided convolutions and paint with 9x9 kernels at full size.
+    an eighth, where a stroke is a few pixels wide; a sub-pixel stage (Shi et al. 2016) brings their
+    result back to a quarter, where the stem's is added, and two more unfold the picture. Johnson et
+    al. work at full size at both ends, with 9x9 kernels.
 
     Instance norm leaves nothing to paint with where a photo is perfectly flat (a white background);
     there the strokes grow from a little white noise, always the same. It is added behind the first
