@@ -15,7 +15,7 @@ from stylize.network import JohnsonNet
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)
 COMMANDS = [
-    line.removeprefix("$ ")
+    line.split("  #")[0].strip()
     for language, block in BLOCKS
     if language == "sh"
     for line in block.replace("\\\n", " ").splitlines()
