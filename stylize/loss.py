@@ -1,10 +1,9 @@
 """The training objective: content, style, tone and total-variation losses, each by name.
 
-Johnson et al. 2016, section 3.2, with three deviations. Content and style losses are divided by the
-energy of their target, so that one set of weights suits every style and layer. Activations within
-reach of VGG's zero padding are left out: they see a frame around the picture, and a network that is
-measured by them paints one. And the tone loss is new: it keeps light areas lighter than dark ones,
-where the others would have clouds and halos painted on a plain white background.
+Johnson et al. 2016, section 3.2, with two deviations. Content and style losses are divided by the
+energy of their target, so that one set of weights suits every style and layer. And the tone loss is
+new: it keeps light areas lighter than dark ones, where the others would have clouds and halos
+painted on a plain white background.
 """
 
 from collections.abc import Mapping
@@ -18,10 +17,6 @@ from stylize.vgg import VGG16Features
 CONTENT_LAYER = "relu3_3"
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 LAYERS = STYLE_LAYERS  # all that the objective needs
-
-# How far the zero padding of VGG-16 reaches into each layer: one more at every convolution, half as
-# far behind every pooling.
-PADDING_REACH = {"relu1_2": 2, "relu2_2": 3, "relu3_3": 5, "relu4_3": 6}
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
 TONE_CELL = 16  # pixels: larger than a stroke, smaller than a product
@@ -44,13 +39,6 @@ def relative_square(difference: Tensor, target: Tensor) -> Tensor:
     """Mean over the batch of |difference|^2 / |target|^2, in fp32."""
     energy = target.float().square().flatten(1).sum(1)
     return (difference.float().square().flatten(1).sum(1) / energy.clamp_min(1e-12)).mean()
-
-
-def inner(features: Tensor, layer: str) -> Tensor:
-    """The part of (N, C, H, W) activations that no padding reaches; of small ones, the middle."""
-    height, width = features.shape[-2:]
-    margin = min(PADDING_REACH[layer], height // 4, width // 4)
-    return features[..., margin : height - margin, margin : width - margin]
 
 
 def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
@@ -92,15 +80,13 @@ class Objective:
         self.vgg = vgg
         with torch.no_grad():
             features = vgg(style, STYLE_LAYERS)
-            self.style_grams = {
-                name: gram_matrix(inner(features[name], name)) for name in STYLE_LAYERS
-            }
+            self.style_grams = {name: gram_matrix(features[name]) for name in STYLE_LAYERS}
 
     def content_target(self, photo: Tensor) -> Tensor:
-        """The content layer's inner activations of `photo`, without a graph."""
+        """The content layer's activations of `photo`, without a graph."""
         with torch.no_grad():
             features: dict[str, Tensor] = self.vgg(photo, (CONTENT_LAYER,))
-        return inner(features[CONTENT_LAYER], CONTENT_LAYER)
+        return features[CONTENT_LAYER]
 
     def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of `image`, made from `photo` with that `content_target`.
@@ -108,11 +94,12 @@ class Objective:
         By name: `content`, `style <layer>` ..., `tone`, `tv`.
         """
         features = self.vgg(image, LAYERS)
-        content = inner(features[CONTENT_LAYER], CONTENT_LAYER)
-        losses = {"content": relative_square(content - content_target, content_target)}
+        losses = {
+            "content": relative_square(features[CONTENT_LAYER] - content_target, content_target)
+        }
         for name in STYLE_LAYERS:
             target = self.style_grams[name]
-            difference = gram_matrix(inner(features[name], name)) - target
+            difference = gram_matrix(features[name]) - target
             losses[f"style {name}"] = relative_square(difference, target)
         losses["tone"] = tone_loss(image, photo)
         losses["tv"] = total_variation(image)

@@ -36,6 +36,7 @@ class TransformerNet(nn.Module):
     """
 
     FOLD = 8  # sides are padded to a multiple of this
+    MARGIN = 8  # pixels around the picture, in use
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -55,8 +56,12 @@ class TransformerNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        pad = (0, -width % self.FOLD, 0, -height % self.FOLD)
-        x = F.pixel_unshuffle(F.pad(image.float() - 0.5, pad, mode="replicate"), 4)
+        # The objective sees a frame around a picture, the zero padding of VGG-16, and along it a
+        # network learns to paint lines. In use they fall on a margin that is cut off.
+        margin = 0 if self.training else self.MARGIN
+        right, below = (margin + -side % self.FOLD for side in (width, height))
+        x = F.pad(image.float() - 0.5, (margin, right, margin, below), mode="replicate")
+        x = F.pixel_unshuffle(x, 4)
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
         quarter = F.relu(self.stem(x) + self.noise(self._noise(x)))
         eighth = self.body(F.relu(self.down(quarter)))
@@ -68,7 +73,8 @@ class TransformerNet(nn.Module):
         x = box_blur(box_blur(x, shift=0), shift=1)
         # The sigmoid is taken in fp32, as in bf16 its values would be 1/256 apart near white; the
         # blur comes after it, as its bend would bring back part of the checkerboard.
-        return box_blur(torch.sigmoid(self.up3(x).float()), shift=1)[..., :height, :width]
+        x = box_blur(torch.sigmoid(self.up3(x).float()), shift=1)
+        return x[..., margin : margin + height, margin : margin + width]
 
     def _noise(self, x: Tensor) -> Tensor:
         size = (self.noise.in_channels, *x.shape[-2:])
