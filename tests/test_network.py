@@ -62,6 +62,15 @@ def test_a_gain_and_an_offset_of_the_photo_cancel():
     assert torch.allclose(net(image), net(image * 0.4 + offset), atol=2e-3)
 
 
+def test_the_margin_is_more_of_the_border_and_is_cut_off():
+    net = network("quarter")
+    image = torch.rand(1, 3, 48, 40)
+    found = net(image)
+    net.MARGIN = 0
+    expected = net(F.pad(image, (8, 8, 8, 8), mode="replicate"))[..., 8:-8, 8:-8]
+    assert torch.equal(found, expected)
+
+
 def test_output_depends_on_the_photo():
     net = network("quarter")
     one, two = net(torch.rand(1, 3, 64, 64)), net(torch.rand(1, 3, 64, 64))
