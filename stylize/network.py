@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stylize.config import NetworkConfig
 from stylize.instance_norm import InstanceNorm2d
 
+BOX, BINOMIAL = (1, 1), (1, 2, 1)  # taps of a blur
 UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
 NOISE_STD = 0.2  # at the start of training, where the photo's features have 1
 
@@ -65,15 +66,15 @@ class TransformerNet(nn.Module):
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
         quarter = F.relu(self.stem(x) + self.noise(self._noise(x)))
         eighth = self.body(F.relu(self.down(quarter)))
-        # The shifts undo one another, and that of the strided convolution, to within half a pixel.
-        x = F.relu(quarter + self.norm1(box_blur(self.up1(eighth), shift=1)))
-        x = F.relu(self.norm2(box_blur(self.up2(x), shift=0)))
+        # The half pixels undo one another, and that of the strided convolution, to within half a pixel.
+        x = F.relu(quarter + self.norm1(blur(self.up1(eighth), BOX, before=0)))
+        x = F.relu(self.norm2(blur(self.up2(x), BOX, before=1)))
         # Rows and columns whose texture differs in strength differ in brightness once it is bent:
-        # ReLU makes a grid out of that, which blurring once more, both ways, takes away.
-        x = box_blur(box_blur(x, shift=0), shift=1)
+        # ReLU makes a grid out of that, which blurring once more takes away.
+        x = blur(x, BINOMIAL, before=1)
         # The sigmoid is taken in fp32, as in bf16 its values would be 1/256 apart near white; the
         # blur comes after it, as its bend would bring back part of the checkerboard.
-        x = box_blur(torch.sigmoid(self.up3(x).float()), shift=1)
+        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0)
         return x[..., margin : margin + height, margin : margin + width]
 
     def _noise(self, x: Tensor) -> Tensor:
@@ -134,16 +135,20 @@ class SubPixel(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
-def box_blur(x: Tensor, shift: int) -> Tensor:
-    """Mean over 2x2 pixels, same size: takes away whatever has a period of two pixels.
+def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
+    """Weighted mean over each pixel and its neighbours, by rows and columns; same size.
 
-    That keeps sub-pixel stages free of a checkerboard while they learn (Sugawara et al. 2018). The
-    box lies between pixels: `shift` 0 moves the picture half a pixel down and right, 1 up and left.
+    BOX and BINOMIAL take away whatever has a period of two pixels. That keeps sub-pixel stages free
+    of a checkerboard while they learn (Sugawara et al. 2018). `before` of the taps lie above and to
+    the left: a box lies between pixels, so 1 moves the picture half a pixel down and right, 0 up
+    and left.
     """
-    x = F.pad(x, (1 - shift, shift, 1 - shift, shift), mode="replicate")
-    # Written out: `avg_pool2d` takes six times as long on three channels in channels_last.
-    x = x[..., 1:, :] + x[..., :-1, :]
-    return (x[..., 1:] + x[..., :-1]) * 0.25
+    row = torch.tensor(taps, dtype=x.dtype, device=x.device)
+    kernel = torch.outer(row, row) / row.sum() ** 2
+    after = len(taps) - 1 - before
+    x = F.pad(x, (before, after, before, after), mode="replicate")
+    with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32
+        return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 
 
 def white_noise(channels: int, height: int, width: int, *, device: torch.device) -> Tensor:

@@ -6,10 +6,12 @@ from torch import nn
 
 from stylize.config import NetworkConfig
 from stylize.network import (
+    BINOMIAL,
+    BOX,
     JohnsonNet,
     SubPixel,
     TransformerNet,
-    box_blur,
+    blur,
     build_network,
     white_noise,
 )
@@ -133,19 +135,22 @@ def test_sub_pixel_stage_starts_as_nearest_neighbour():
     assert torch.allclose(out, F.interpolate(out[..., ::2, ::2], scale_factor=2), atol=1e-6)
 
 
-@pytest.mark.parametrize("shift", [0, 1])
-def test_blur_against_a_convolution(shift):
-    x = torch.randn(2, 3, 8, 9)
-    padded = F.pad(x, (1 - shift, shift, 1 - shift, shift), mode="replicate")
-    expected = F.conv2d(padded, torch.full((3, 1, 2, 2), 0.25), groups=3)
-    assert torch.allclose(box_blur(x, shift), expected, atol=1e-6)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_blur_on_paper(dtype):
+    x = torch.tensor([[1.0, 2, 4], [1, 2, 4], [1, 2, 4]], dtype=dtype).expand(1, 5, 3, 3)
+    left, right = blur(x, BOX, before=1), blur(x, BOX, before=0)
+    assert left[0, 4, 1].tolist() == [1, 1.5, 3]
+    assert right[0, 4, 1].tolist() == [1.5, 3, 4]
+    assert blur(x, BINOMIAL, before=1)[0, 0, 1].tolist() == [1.25, 2.25, 3.5]
+    assert blur(x.mT, BINOMIAL, before=1)[0, 0, :, 1].tolist() == [1.25, 2.25, 3.5]
 
 
-@pytest.mark.parametrize("shift", [0, 1])
-def test_blur_takes_a_checkerboard_away(shift):
+@pytest.mark.parametrize(("taps", "before"), [(BOX, 0), (BOX, 1), (BINOMIAL, 1)])
+def test_blur_takes_a_checkerboard_away(taps, before):
     rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
-    board = ((rows + columns) % 2).float().view(1, 1, 8, 8)
-    assert torch.allclose(box_blur(board, shift)[..., 1:-1, 1:-1], torch.tensor(0.5))
+    for board in ((rows + columns) % 2, rows % 2, columns % 2):
+        blurred = blur(board.float().view(1, 1, 8, 8), taps, before)
+        assert torch.allclose(blurred[..., 1:-1, 1:-1], torch.tensor(0.5))
 
 
 def test_johnson_has_the_names_of_the_pytorch_example():
