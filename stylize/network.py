@@ -66,7 +66,7 @@ class TransformerNet(nn.Module):
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
         quarter = F.relu(self.stem(x) + self.noise(self._noise(x)))
         eighth = self.body(F.relu(self.down(quarter)))
-        # The half pixels undo one another, and that of the strided convolution, to within half a pixel.
+        # The half pixels undo one another and that of the strided convolution, all but one.
         x = F.relu(quarter + self.norm1(blur(self.up1(eighth), BOX, before=0)))
         x = F.relu(self.norm2(blur(self.up2(x), BOX, before=1)))
         # Rows and columns whose texture differs in strength differ in brightness once it is bent:
