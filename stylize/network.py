@@ -37,7 +37,7 @@ class TransformerNet(nn.Module):
     """
 
     FOLD = 8  # sides are padded to a multiple of this
-    MARGIN = 8  # pixels around the picture, in use
+    MARGIN = 12  # pixels around the picture, in use; lines of the first style reach that far
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
