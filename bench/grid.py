@@ -46,6 +46,14 @@ def _strengths(lines: np.ndarray) -> list[float]:
     return strengths
 
 
+def pattern_height(picture: Image.Image) -> float:
+    """How high the mean 4x4 pattern of the luminance stands out, in grey levels of 255."""
+    luminance = np.asarray(picture.convert("F"))
+    height, width = (side // 4 * 4 for side in luminance.shape)
+    phases = luminance[:height, :width].reshape(height // 4, 4, width // 4, 4).mean(axis=(0, 2))
+    return float(np.abs(phases - phases.mean()).max())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("style")
@@ -60,7 +68,7 @@ def main() -> None:
     console = Console(width=110)
     console.print(machine(torch.device("cpu")))
     table = Table("photo", *(f"{period} px: photo -> stylized" for period in PERIODS))
-    before, after = [], []
+    before, after, heights = [], [], []
     for path in photos:
         with Image.open(path) as image:
             photo = image.convert("RGB")
@@ -68,7 +76,9 @@ def main() -> None:
         size = tuple(round(side * scale) for side in photo.size)
         photo = photo.resize(size, Image.Resampling.LANCZOS)
         before.append(line_strengths(photo))
-        after.append(line_strengths(style.stylize(photo)))
+        stylized = style.stylize(photo)
+        after.append(line_strengths(stylized))
+        heights.append(pattern_height(stylized))
         pairs = zip(before[-1], after[-1], strict=True)
         table.add_row(path.name[:40], *(f"{a:.2f} -> {b:.2f}" for a, b in pairs))
     console.print(table)
@@ -84,6 +94,9 @@ def main() -> None:
             f"median ratio {ratio:.2f} (limit {LIMIT}): {verdict}"
         )
         figures[f"{period} px"] = {"photo": own, "stylized": ours, "ratio": ratio}
+    height = statistics.median(heights)
+    console.print(f"the mean pattern of 4 x 4 pixels stands out by {height:.2f} of 255 grey levels")
+    figures["pattern height"] = height
     record("grid", torch.device("cpu"), {"style": options.style, "size": options.size, **figures})
 
 

@@ -146,8 +146,8 @@ def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
     row = torch.tensor(taps, dtype=x.dtype, device=x.device)
     kernel = torch.outer(row, row) / row.sum() ** 2
     after = len(taps) - 1 - before
-    x = F.pad(x, (before, after, before, after), mode="replicate")
-    with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32
+    with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
+        x = F.pad(x, (before, after, before, after), mode="replicate")
         return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 
 

@@ -191,16 +191,16 @@ def _describe(
 def _content_photos(content: Path, size: int, without: Path) -> tuple[list[Path], dict[Path, str]]:
     """The usable pictures below `content`, as far as their file headers tell, and the others.
 
-    What lies in the folder `without`, the training's own previews, is no content.
+    Of a folder `without` below `content`, nothing is taken: there are the trainings' own previews.
     """
     if not content.is_dir():
         raise UsageError(f"no folder {content}", "--content takes a folder of photos")
     photos, _ = find_photos(content)
+    if not is_inside(content, without):
+        photos = [path for path in photos if not is_inside(path, without)]
     usable: list[Path] = []
     skipped: dict[Path, str] = {}
     for path in photos:
-        if is_inside(path, without):
-            continue
         try:
             with Image.open(path) as image:
                 short = min(image.size)
