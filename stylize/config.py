@@ -9,6 +9,8 @@ from stylize.errors import UsageError
 ARCHITECTURES = ("quarter", "johnson")
 PRECISIONS = ("auto", "fp32", "bf16")
 VGG_SOURCES = ("shipped", "torchvision")
+NORM_BACKENDS = ("auto", "torch", "triton")
+NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: one of them, for the whole process
 LARGEST = 1e12  # of any number: far beyond sense, and safe in every kind of arithmetic
 
 

@@ -1,22 +1,164 @@
-"""Instance normalization (Ulyanov et al. 2016, arXiv:1607.08022, section 2)."""
+"""Instance normalization (Ulyanov et al. 2016, arXiv:1607.08022, section 2).
+
+Every channel of every image is standardized by its own mean and (biased) variance. Here are the
+layer, and the statistics as a thing of their own: of a whole image, of a masked part, of strips
+that are combined, blended with those of another photo.
+
+Tensors are (N, C, H, W) with any sizes >= 1, contiguous or channels_last, and stay in that layout;
+only other strides are copied, once. Statistics are (N, C), in fp32 (of fp64 input in fp64).
+"""
 
 import torch
 from torch import Tensor, nn
 
+from stylize import instance_norm_ops as ops
+from stylize.instance_norm_torch import (
+    combine,
+    moments_definition,
+    normalize_definition,
+    statistics_dtype,
+)
+
+__all__ = ["InstanceNorm2d", "blend", "combine", "instance_norm", "moments", "normalize"]
+
+EPS = 1e-5  # added to variances, as torch does
+
+Moments = tuple[Tensor, Tensor]  # mean and biased variance, (N, C) each
+
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """Standardize every channel of every image by its own mean and (biased) variance.
+    """`torch.nn.InstanceNorm2d(channels, affine=True)`, fused with what follows it.
 
-    A drop-in `torch.nn.InstanceNorm2d(channels, affine=True)`: same parameters, interchangeable
-    state dicts. Input and output are (N, C, H, W) with any H, W >= 1, in the same memory layout.
-
-    Computed as group norm with one channel a group. That is the same function, but unlike
-    `aten::instance_norm` it works in channels_last as well, where the other copies the tensor to
-    NCHW and back. A plane of a single pixel has variance 0 and comes out as `bias`.
+    Same parameters, interchangeable state dicts. A plane of a single pixel has variance 0 and comes
+    out as `bias`.
     """
 
     def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=True)
+        super().__init__(channels, eps=EPS, affine=True)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return torch.group_norm(x, self.num_features, self.weight, self.bias, self.eps)
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        relu: bool = False,
+        mask: Tensor | None = None,
+        given: Moments | None = None,
+    ) -> Tensor:
+        """Normalize x, add `residual`, apply a ReLU if wanted: (N, C, H, W) -> the same.
+
+        The statistics are those of x; with `mask` (see `moments`) those of a part of it; with
+        `given` a mean and variance from elsewhere: of all strips of a picture that x is one of
+        (`combine`), of a reference photo (`blend`). `residual` is as x, or (1, C, H, W) for all.
+        """
+        if given is None and mask is not None:
+            given = moments(x, mask)
+        if given is None:
+            return instance_norm(x, self.weight, self.bias, residual, eps=self.eps, relu=relu)
+        mean, var = given
+        return normalize(x, mean, var, self.weight, self.bias, residual, eps=self.eps, relu=relu)
+
+
+def instance_norm(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    residual: Tensor | None = None,
+    *,
+    eps: float = EPS,
+    relu: bool = False,
+) -> Tensor:
+    """[relu](weight * (x - mean) / sqrt(var + eps) + bias [+ residual]), differentiable once.
+
+    `weight` and `bias` are (C,), `residual` (N or 1, C, H, W). The result has x's dtype and layout.
+
+    Raises:
+        ValueError: shapes that do not fit, or an empty tensor.
+    """
+    x, residual = _prepare(x, residual, weight, bias)
+    y: Tensor = ops.instance_norm(x, weight, bias, residual, eps, relu)[0]
+    return y
+
+
+def moments(x: Tensor, mask: Tensor | None = None) -> Moments:
+    """Mean and biased variance of every channel of every image: two tensors (N, C).
+
+    With `mask`, (N or 1, 1, H, W) and >= 0, every pixel counts by its weight; an image whose mask
+    is zero everywhere counts as if it had none.
+
+    Raises:
+        ValueError: shapes that do not fit, or an empty tensor.
+    """
+    x, _ = _prepare(x)
+    if mask is not None:
+        if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2:] != x.shape[2:]:
+            raise ValueError(f"mask is {tuple(mask.shape)}, x is {tuple(x.shape)}")
+        mask = mask.to(statistics_dtype(x)).expand(len(x), -1, -1, -1)
+        empty = mask.amax(dim=(2, 3), keepdim=True) == 0
+        mask = torch.where(empty, 1, mask)
+    if torch.is_grad_enabled() and x.requires_grad:
+        return moments_definition(x, mask)
+    mean, var = ops.moments(x, mask)
+    return mean, var
+
+
+def normalize(
+    x: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    *,
+    eps: float = EPS,
+    relu: bool = False,
+) -> Tensor:
+    """`instance_norm` with statistics that are given, (N, C) each; no weight is 1, no bias 0.
+
+    Raises:
+        ValueError: shapes that do not fit, or an empty tensor.
+    """
+    statistics = statistics_dtype(x)
+    weight = x.new_ones(x.shape[1], dtype=statistics) if weight is None else weight
+    bias = x.new_zeros(x.shape[1], dtype=statistics) if bias is None else bias
+    x, residual = _prepare(x, residual, weight, bias)
+    for name, value in (("mean", mean), ("variance", var)):
+        if value.shape != x.shape[:2]:
+            raise ValueError(f"{name} is {tuple(value.shape)}, x is {tuple(x.shape)}")
+    inputs = (x, mean.to(statistics), var.to(statistics), weight, bias, residual)
+    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+        return normalize_definition(*inputs, eps, relu)
+    y: Tensor = ops.normalize(*inputs, eps, relu)
+    return y
+
+
+def blend(own: Moments, given: Moments, weight: float, floor: float | Tensor = 0.0) -> Moments:
+    """Statistics between a photo's own (weight 0) and given ones (weight 1).
+
+    Means and standard deviations move in a straight line: the shortest way between two normal
+    distributions in the Wasserstein metric. No variance is below `floor`, so that a channel with
+    almost nothing in it (a photo that is mostly white) is not blown up to full strength.
+    """
+    mean = torch.lerp(own[0], given[0], weight)
+    deviation = torch.lerp(own[1].sqrt(), given[1].sqrt(), weight)
+    return mean, torch.maximum(deviation.square(), torch.as_tensor(floor).to(deviation))
+
+
+def _prepare(
+    x: Tensor,
+    residual: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Both in one dtype and one of the two layouts; shapes are checked."""
+    if x.ndim != 4 or x.numel() == 0:
+        raise ValueError(f"x is {tuple(x.shape)}, not (N, C, H, W) with sizes of 1 or more")
+    for name, vector in (("weight", weight), ("bias", bias)):
+        if vector is not None and vector.shape != x.shape[1:2]:
+            raise ValueError(f"{name} is {tuple(vector.shape)}, x is {tuple(x.shape)}")
+    layout = ops.layout(x)
+    if residual is not None:
+        if residual.shape[1:] != x.shape[1:] or residual.shape[0] not in (1, len(x)):
+            raise ValueError(f"residual is {tuple(residual.shape)}, x is {tuple(x.shape)}")
+        residual = residual.to(x.dtype).contiguous(memory_format=layout)
+    return x.contiguous(memory_format=layout), residual

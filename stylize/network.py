@@ -64,11 +64,11 @@ class TransformerNet(nn.Module):
         x = F.pad(image.float() - 0.5, (margin, right, margin, below), mode="replicate")
         x = F.pixel_unshuffle(x, 4)
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
-        quarter = F.relu(self.stem(x) + self.noise(self._noise(x)))
-        eighth = self.body(F.relu(self.down(quarter)))
+        quarter = self.stem(x, self.noise(self._noise(x)), relu=True)
+        eighth = self.body(self.down(quarter, relu=True))
         # The half pixels undo one another and that of the strided convolution, all but one.
-        x = F.relu(quarter + self.norm1(blur(self.up1(eighth), BOX, before=0)))
-        x = F.relu(self.norm2(blur(self.up2(x), BOX, before=1)))
+        x = self.norm1(blur(self.up1(eighth), BOX, before=0), quarter, relu=True)
+        x = self.norm2(blur(self.up2(x), BOX, before=1), relu=True)
         # Rows and columns whose texture differs in strength differ in brightness once it is bent:
         # ReLU makes a grid out of that, which blurring once more takes away.
         x = blur(x, BINOMIAL, before=1)
@@ -89,7 +89,7 @@ class TransformerNet(nn.Module):
 
 
 class ConvNorm(nn.Module):
-    """3x3 convolution, instance norm. Borders are replicated, which works for any size."""
+    """3x3 convolution, instance norm [, sum, ReLU]. Borders are replicated: right for any size."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
@@ -99,8 +99,8 @@ class ConvNorm(nn.Module):
         )
         self.norm = InstanceNorm2d(outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(x))
+    def forward(self, x: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
+        out: Tensor = self.norm(self.conv(x), residual, relu=relu)
         return out
 
 
@@ -113,7 +113,7 @@ class ResidualBlock(nn.Module):
         self.conv2 = ConvNorm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.conv2(F.relu(self.conv1(x)))
+        out: Tensor = self.conv2(self.conv1(x, relu=True), x)
         return out
 
 
@@ -203,12 +203,12 @@ class JohnsonNet(nn.Module):
         right, below = (max(8, side + -side % 4) - side for side in (width, height))
         x = F.pad(image.float() * 255, (0, right, 0, below), mode="replicate")
         x = x.to(self.in1.weight.dtype)
-        x = F.relu(self.in1(self.conv1(x)))
-        x = F.relu(self.in2(self.conv2(x)))
-        x = F.relu(self.in3(self.conv3(x)))
+        x = self.in1(self.conv1(x), relu=True)
+        x = self.in2(self.conv2(x), relu=True)
+        x = self.in3(self.conv3(x), relu=True)
         x = self.res5(self.res4(self.res3(self.res2(self.res1(x)))))
-        x = F.relu(self.in4(self.deconv1(F.interpolate(x, scale_factor=2))))
-        x = F.relu(self.in5(self.deconv2(F.interpolate(x, scale_factor=2))))
+        x = self.in4(self.deconv1(F.interpolate(x, scale_factor=2)), relu=True)
+        x = self.in5(self.deconv2(F.interpolate(x, scale_factor=2)), relu=True)
         out: Tensor = self.deconv3(x)[..., :height, :width].float() / 255
         return out if self.training else out.clamp(0, 1)
 
@@ -237,5 +237,6 @@ class JohnsonBlock(nn.Module):
         self.in2 = InstanceNorm2d(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = x + self.in2(self.conv2(F.relu(self.in1(self.conv1(x)))))
+        y = self.in1(self.conv1(x), relu=True)
+        out: Tensor = self.in2(self.conv2(y), x)
         return out

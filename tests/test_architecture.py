@@ -13,7 +13,14 @@ PACKAGE = Path(stylize.__file__).parent
 LEVELS = (
     ("_version", "errors", "config", "assets", "files", "events", "header"),
     ("device", "images", "batches"),
-    ("instance_norm", "network", "checkpoint"),
+    (
+        "instance_norm_torch",
+        "instance_norm_triton",
+        "instance_norm_ops",
+        "instance_norm",
+        "network",
+        "checkpoint",
+    ),
     ("vgg", "loss"),
     ("trainer", "preview", "style", "apply", "train", "progress"),
     ("cli", "__main__"),
