@@ -10,6 +10,7 @@ from stylize.errors import ImageError
 from stylize.events import ApplyDone, ApplyStarted, Backend, Event, PhotoDone, PhotoFailed
 from stylize.files import Job, make_folder, make_plan
 from stylize.images import Photo, fit_alpha, read_photo, write_picture
+from stylize.instance_norm_ops import backend
 from stylize.style import Style, load_style
 
 
@@ -29,7 +30,8 @@ def apply(
     loaded = load_style(style, config.device, config.precision)
     make_folder(output)
     compute = loaded.compute
-    yield Backend(str(compute.device), compute.precision, compute.detail)
+    norm = backend(compute.device.type)
+    yield Backend(str(compute.device), compute.precision, compute.detail, norm)
     yield ApplyStarted(loaded.header.name, len(plan.jobs), plan.ignored)
 
     started = time.monotonic()

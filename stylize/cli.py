@@ -3,6 +3,7 @@
 Exit codes: 0 all done, 1 some photos failed, 2 wrong usage, 130 interrupted.
 """
 
+import os
 import shlex
 import signal
 import sys
@@ -20,7 +21,13 @@ from rich.console import Console
 from stylize import progress
 from stylize._version import __version__
 from stylize.assets import LOCAL_STYLES, shipped, style_files
-from stylize.config import ApplyConfig, NetworkConfig, TrainConfig
+from stylize.config import (
+    NORM_BACKENDS,
+    NORM_VARIABLE,
+    ApplyConfig,
+    NetworkConfig,
+    TrainConfig,
+)
 from stylize.errors import StyleFileError, StylizeError
 from stylize.events import ApplyDone, TrainingStopped
 
@@ -45,6 +52,13 @@ _APPLY = ApplyConfig()
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16 (auto: bf16 where it is fast).")]
+Norm = Annotated[
+    str,
+    typer.Option(
+        envvar=NORM_VARIABLE,
+        help="Instance norm by: auto, torch, or triton (kernels for a GPU).",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")]
 
 
@@ -102,6 +116,7 @@ def apply(
     ] = _APPLY.batch_size,
     device: Device = _APPLY.device,
     precision: Precision = _APPLY.precision,
+    norm: Norm = NORM_BACKENDS[0],
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace outputs that exist.")
     ] = False,
@@ -113,6 +128,7 @@ def apply(
     cannot be read is named at the end and never stops the others (exit code 1).
     """
     config = ApplyConfig(size, batch_size, device, precision, overwrite)
+    os.environ[NORM_VARIABLE] = norm
     from stylize.apply import apply as run
 
     events = run(style, inputs, output, config)
@@ -162,6 +178,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Same seed, same style.")] = _TRAIN.seed,
     device: Device = _TRAIN.device,
     precision: Precision = _TRAIN.precision,
+    norm: Norm = NORM_BACKENDS[0],
     vgg: Annotated[
         str, typer.Option(help="VGG-16 weights: shipped, or torchvision (downloads 528 MB once).")
     ] = _TRAIN.vgg,
@@ -208,6 +225,7 @@ def train(
         checkpoint_every=checkpoint_every,
     )
     network = NetworkConfig(architecture=architecture)
+    os.environ[NORM_VARIABLE] = norm
     from stylize.train import train as run
 
     with _interruptible(), _stop_signals() as stop:

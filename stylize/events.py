@@ -9,11 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Backend:
-    """What the work runs on, said once at the start."""
+    """What the work runs on, said once at the start; `norm` is what computes instance norms."""
 
     device: str
     precision: str
     detail: str
+    norm: str
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def instance_norm(
     `weight` and `bias` are (C,), `residual` (N or 1, C, H, W). The result has x's dtype and layout.
 
     Raises:
-        ValueError: shapes that do not fit, or an empty tensor.
+        ValueError: shapes that do not fit, or an empty or integer tensor.
     """
     x, residual = _prepare(x, residual, weight, bias)
     y: Tensor = ops.instance_norm(x, weight, bias, residual, eps, relu)[0]
@@ -87,7 +87,7 @@ def moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     is zero everywhere counts as if it had none.
 
     Raises:
-        ValueError: shapes that do not fit, or an empty tensor.
+        ValueError: shapes that do not fit, or an empty or integer tensor.
     """
     x, _ = _prepare(x)
     if mask is not None:
@@ -116,12 +116,12 @@ def normalize(
     """`instance_norm` with statistics that are given, (N, C) each; no weight is 1, no bias 0.
 
     Raises:
-        ValueError: shapes that do not fit, or an empty tensor.
+        ValueError: shapes that do not fit, or an empty or integer tensor.
     """
+    x, residual = _prepare(x, residual, weight, bias)
     statistics = statistics_dtype(x)
     weight = x.new_ones(x.shape[1], dtype=statistics) if weight is None else weight
     bias = x.new_zeros(x.shape[1], dtype=statistics) if bias is None else bias
-    x, residual = _prepare(x, residual, weight, bias)
     for name, value in (("mean", mean), ("variance", var)):
         if value.shape != x.shape[:2]:
             raise ValueError(f"{name} is {tuple(value.shape)}, x is {tuple(x.shape)}")
@@ -151,8 +151,8 @@ def _prepare(
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
     """Both in one dtype and one of the two layouts; shapes are checked."""
-    if x.ndim != 4 or x.numel() == 0:
-        raise ValueError(f"x is {tuple(x.shape)}, not (N, C, H, W) with sizes of 1 or more")
+    if x.ndim != 4 or x.numel() == 0 or not x.is_floating_point():
+        raise ValueError(f"x is {tuple(x.shape)} {x.dtype}, not (N, C, H, W) of floating point")
     for name, vector in (("weight", weight), ("bias", bias)):
         if vector is not None and vector.shape != x.shape[1:2]:
             raise ValueError(f"{name} is {tuple(vector.shape)}, x is {tuple(x.shape)}")

@@ -39,12 +39,12 @@ def backend(device: str, dtype: torch.dtype = torch.float32) -> str:
             f"instance norm backend is {wanted!r}",
             f"choose one of {', '.join(NORM_BACKENDS)} with --norm or {NORM_VARIABLE}",
         )
-    if wanted == "torch":
+    if wanted == "torch" or (wanted == "auto" and device == "cpu"):
         return "torch"
     obstacle = _triton_obstacle(device, dtype)
     if wanted == "triton" and obstacle:
         raise DeviceError(f"the Triton kernels cannot run: {obstacle}", "use --norm auto or torch")
-    return "torch" if obstacle or (wanted == "auto" and device == "cpu") else "triton"
+    return "torch" if obstacle else "triton"
 
 
 def _triton_obstacle(device: str, dtype: torch.dtype) -> str:

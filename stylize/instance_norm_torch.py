@@ -10,7 +10,9 @@ as E[x^2] - E[x]^2 there, and its backward is not vectorized (docs/decisions.md 
 import torch
 from torch import Tensor
 
-STRIP_PIXELS = 16384  # batch norm sums in plain fp32: longer sums lose digits
+# Batch norm sums in plain fp32, which loses digits the longer it sums: cut it short, and shorter
+# where the result has digits enough to show it.
+STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 1024
 
 
 def combine(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +85,8 @@ def moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         return moments_definition(x, mask)
     height, width = x.shape[2:]
     # A strip of a contiguous plane is not contiguous, and there batch norm sums in fp64 anyway.
-    rows = height if mask is None and x.is_contiguous() else max(1, STRIP_PIXELS // width)
+    pixels = STRIP_PIXELS_FP32 if x.dtype == torch.float32 else STRIP_PIXELS
+    rows = height if mask is None and x.is_contiguous() else max(1, pixels // width)
     strips = torch.split(x, rows, dim=2)
     if mask is None:
         parts = [_batch_norm_moments(strip) for strip in strips]

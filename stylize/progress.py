@@ -161,7 +161,8 @@ def _training_line(event: StepDone) -> str:
 
 
 def _backend(event: Backend) -> str:
-    return f"device {event.device} ({event.detail}), precision {event.precision}"
+    where = f"device {event.device} ({event.detail})"
+    return f"{where}, precision {event.precision}, instance norm by {event.norm}"
 
 
 def _count(number: int, thing: str) -> str:

@@ -10,6 +10,7 @@ from stylize.device import Compute, choose
 from stylize.errors import UsageError
 from stylize.header import StyleHeader
 from stylize.images import Photo, merge_alpha, split_photo, to_picture, to_tensor
+from stylize.instance_norm_ops import backend
 
 
 class Style:
@@ -65,8 +66,9 @@ def load_style(style: str, device: str = "auto", precision: str = "auto") -> Sty
 
     Raises:
         StyleFileError: there is no such style (the hint names the nearest), or its file is bad.
-        DeviceError: the device or precision is not available.
+        DeviceError: the device, the precision or the norm backend is not available.
     """
     compute = choose(device, precision)
+    backend(compute.device.type)  # one that is forced and cannot run is an error now
     network, header = load_network(find_style(style))
     return Style(network, header, compute)

@@ -33,6 +33,7 @@ from stylize.events import (
 from stylize.files import find_photos, is_inside, make_folder, write_file
 from stylize.header import StyleHeader, StylePicture
 from stylize.images import read_photo, write_picture
+from stylize.instance_norm_ops import backend
 from stylize.preview import History, PreviewSheet, losses_plot, losses_table
 from stylize.trainer import Trainer
 
@@ -96,6 +97,7 @@ def train(
     files = TrainingFiles.below(output, check_name(name))
     _refuse_to_lose(files, resume, overwrite)
     compute = choose(config.device, config.precision)
+    norm = backend(compute.device.type)
     config = replace(config, device=compute.device.type, precision=compute.precision)
     style = read_photo(picture).rgb
     header = StyleHeader(
@@ -109,7 +111,7 @@ def train(
     crops = ContentPhotos(photos, config.size, config.seed)
     fingerprint = _fingerprint(photos, content)
 
-    yield Backend(str(compute.device), compute.precision, compute.detail)
+    yield Backend(str(compute.device), compute.precision, compute.detail, norm)
     for path, reason in skipped.items():
         yield PhotoSkipped(path, reason)
     trainer = Trainer(header, style, compute)

@@ -1,5 +1,6 @@
 """Shared material: small pictures drawn from a seed, and a small untrained style."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from stylize.header import StyleHeader, StylePicture
 from stylize.network import build_network
 
 ROOT = Path(__file__).parent.parent
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cpu":
+    os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
 TINY = NetworkConfig(channels=8, body_channels=8, blocks=1, head_channels=8, noise_channels=1)
 
 

@@ -21,7 +21,7 @@ from stylize.progress import draw_apply, draw_training, print_error
 
 PATH = Path("some") / "[odd] name.jpg"
 APPLY = [
-    Backend("cpu", "bf16", "2 threads"),
+    Backend("cpu", "bf16", "2 threads", "torch"),
     ApplyStarted("wave", 2, 3),
     PhotoDone(PATH, PATH, 100, 50, 0.1),
     PhotoFailed(PATH, "damaged [picture]"),
@@ -29,7 +29,7 @@ APPLY = [
 ]
 STEP = StepDone(50, 100, {"content": 0.5, "style relu1_2": 0.25}, 0.75, 3.0, 61.0, 2**30)
 TRAINING = [
-    Backend("cpu", "bf16", "2 threads"),
+    Backend("cpu", "bf16", "2 threads", "torch"),
     PhotoSkipped(PATH, "not a picture"),
     TrainingStarted("wave", 10, 0, 100, 1_500_000),
     STEP,
