@@ -29,6 +29,18 @@ def tile(image, channel, pixel, channels, pixels, channel_stride, pixel_stride):
 
 
 @triton.jit
+def moments_of(values, share):
+    """Mean (C) and deviations (P, C) from it, of values (P, C) with weights (P) that sum to 1.
+
+    The mean of the deviations is what rounding left of the mean; it is put right.
+    """
+    mean = tl.sum(values * share[:, None], axis=0)
+    rest = tl.sum((values - mean[None, :]) * share[:, None], axis=0)
+    mean += rest
+    return mean, values - mean[None, :]
+
+
+@triton.jit
 def part_moments(
     x, mask, means, squares, counts,
     channels, pixels, channel_stride, pixel_stride, parts, part_pixels,
@@ -51,8 +63,7 @@ def part_moments(
             share = tl.load(mask + image * pixels + pixel, mask=pixel < last, other=0.0)
         values = tl.load(x + offsets, mask=there, other=0.0).to(tl.float32)
         tile_count = tl.sum(share, axis=0)
-        tile_mean = tl.sum(values * share[:, None], axis=0) / tl.maximum(tile_count, 1e-30)
-        centered = values - tile_mean[None, :]
+        tile_mean, centered = moments_of(values, share / tl.maximum(tile_count, 1e-30))
         tile_square = tl.sum(centered * centered * share[:, None], axis=0)
         total = count + tile_count
         fraction = tile_count / tl.maximum(total, 1e-30)
@@ -80,12 +91,11 @@ def combine_moments(
     offsets = row[:, None] * channels + channel[None, :]
     count = tl.load(counts + row, mask=part < parts, other=0.0)
     total = tl.sum(count, axis=0)
-    share = (count / total)[:, None]
+    share = count / total
     part_means = tl.load(means + offsets, mask=there, other=0.0)
     part_squares = tl.load(squares + offsets, mask=there, other=0.0)
-    center = tl.sum(share * part_means, axis=0)
-    delta = part_means - center[None, :]
-    spread = tl.sum(part_squares / total + share * delta * delta, axis=0)
+    center, delta = moments_of(part_means, share)
+    spread = tl.sum(part_squares / total + share[:, None] * delta * delta, axis=0)
     tl.store(mean + image * channels + channel, center, mask=known)
     tl.store(var + image * channels + channel, spread, mask=known)
 
@@ -107,8 +117,8 @@ def normalize(
     row = image * channels + channel
     values = tl.load(x + offsets, mask=there, other=0.0).to(tl.float32)
     if WHOLE:
-        center = tl.sum(values, axis=0) / pixels
-        centered = tl.where(there, values - center[None, :], 0.0)
+        center, centered = moments_of(values, tl.where(pixel < pixels, 1.0 / pixels, 0.0))
+        centered = tl.where(there, centered, 0.0)
         spread = tl.sum(centered * centered, axis=0) / pixels
         tl.store(mean + row, center, mask=known)
         tl.store(var + row, spread, mask=known)
