@@ -1,11 +1,11 @@
-# The whole project in four words. Needs Python 3.11 or newer and make; everything else goes into .venv.
+# The whole project in a few words. Needs Python 3.11 or newer and make; everything else goes into .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEMO := painted
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench-norm clean
 
 demo: $(READY)
 	$(BIN)/stylize apply great-wave samples/photos --output $(DEMO) --overwrite
@@ -18,6 +18,9 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-norm: $(READY)
+	$(BIN)/python bench/instance_norm.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

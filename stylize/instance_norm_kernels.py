@@ -80,9 +80,13 @@ def part_moments(
 
 @triton.jit
 def combine_moments(
-    means, squares, counts, mean, var, channels, parts, C: tl.constexpr, P: tl.constexpr
-):
-    """Moments of planes from those of their parts, as `instance_norm_torch.combine`."""
+    means, squares, counts, mean, spread, channels, parts, eps,
+    RSTD: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
+):  # fmt: skip
+    """Moments of planes from those of their parts, as `instance_norm_torch.combine`.
+
+    Stores the mean, and the variance or, with RSTD, 1 / sqrt(variance + eps).
+    """
     image, channel = place(tl.program_id(0), channels, C)
     part = tl.arange(0, P)
     known = channel < channels
@@ -95,14 +99,16 @@ def combine_moments(
     part_means = tl.load(means + offsets, mask=there, other=0.0)
     part_squares = tl.load(squares + offsets, mask=there, other=0.0)
     center, delta = moments_of(part_means, share)
-    spread = tl.sum(part_squares / total + share[:, None] * delta * delta, axis=0)
+    var = tl.sum(part_squares / total + share[:, None] * delta * delta, axis=0)
     tl.store(mean + image * channels + channel, center, mask=known)
-    tl.store(var + image * channels + channel, spread, mask=known)
+    if RSTD:
+        var = 1.0 / tl.sqrt(var + eps)
+    tl.store(spread + image * channels + channel, var, mask=known)
 
 
 @triton.jit
 def normalize(
-    x, mean, var, weight, bias, residual, y,
+    x, mean, rstd, weight, bias, residual, y,
     channels, pixels, channel_stride, pixel_stride, shared, eps,
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
     WHOLE: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
@@ -119,16 +125,16 @@ def normalize(
     if WHOLE:
         center, centered = moments_of(values, tl.where(pixel < pixels, 1.0 / pixels, 0.0))
         centered = tl.where(there, centered, 0.0)
-        spread = tl.sum(centered * centered, axis=0) / pixels
+        scale = 1.0 / tl.sqrt(tl.sum(centered * centered, axis=0) / pixels + eps)
         tl.store(mean + row, center, mask=known)
-        tl.store(var + row, spread, mask=known)
+        tl.store(rstd + row, scale, mask=known)
     else:
         center = tl.load(mean + row, mask=known, other=0.0)
         centered = values - center[None, :]
-        spread = tl.load(var + row, mask=known, other=1.0)
+        scale = tl.load(rstd + row, mask=known, other=0.0)
     gain = tl.load(weight + channel, mask=known, other=0.0).to(tl.float32)
     offset = tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)
-    z = centered * (gain / tl.sqrt(spread + eps))[None, :] + offset[None, :]
+    z = centered * (gain * scale)[None, :] + offset[None, :]
     if RESIDUAL:
         # `shared` is 0, or the size of an image if all share one.
         at = offsets - image * shared
@@ -140,17 +146,17 @@ def normalize(
 
 @triton.jit
 def gradient_tile(
-    x, dy, y, weight, bias, mean, var, image, channel, channels, offsets, there, eps,
+    x, dy, y, weight, bias, mean, rstd, image, channel, channels, offsets, there,
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
 ):  # fmt: skip
     """Gradient behind the ReLU, xhat, and d(affine map)/dx where the statistics stand still."""
     known = channel < channels
     row = image * channels + channel
     center = tl.load(mean + row, mask=known, other=0.0)
-    rstd = 1.0 / tl.sqrt(tl.load(var + row, mask=known, other=1.0) + eps)
+    scale = tl.load(rstd + row, mask=known, other=0.0)
     gain = tl.load(weight + channel, mask=known, other=0.0).to(tl.float32)
     values = tl.load(x + offsets, mask=there, other=0.0).to(tl.float32)
-    xhat = (values - center[None, :]) * rstd[None, :]
+    xhat = (values - center[None, :]) * scale[None, :]
     dz = tl.load(dy + offsets, mask=there, other=0.0).to(tl.float32)
     if RELU:
         # Where it was open, x tells, which saves reading y; with a residual only y does.
@@ -160,13 +166,13 @@ def gradient_tile(
             offset = tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)
             z = xhat * gain[None, :] + offset[None, :]
         dz = tl.where(z > 0, dz, 0.0)
-    return dz, xhat, gain * rstd
+    return dz, xhat, gain * scale
 
 
 @triton.jit
 def part_sums(
-    x, dy, y, weight, bias, mean, var, sums,
-    channels, pixels, channel_stride, pixel_stride, parts, part_pixels, table, eps,
+    x, dy, y, weight, bias, mean, rstd, sums,
+    channels, pixels, channel_stride, pixel_stride, parts, part_pixels, table,
     RELU: tl.constexpr, RESIDUAL: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
     """Sums over one part of a plane, of the gradient times xhat and of the gradient."""
@@ -180,7 +186,7 @@ def part_sums(
         pixel = start + tl.arange(0, P)
         offsets, there = tile(image, channel, pixel, channels, pixels, channel_stride, pixel_stride)
         dz, xhat, _ = gradient_tile(
-            x, dy, y, weight, bias, mean, var, image, channel, channels, offsets, there, eps,
+            x, dy, y, weight, bias, mean, rstd, image, channel, channels, offsets, there,
             RELU, RESIDUAL,
         )  # fmt: skip
         of_weight += tl.sum(dz * xhat, axis=0)
@@ -193,8 +199,8 @@ def part_sums(
 
 @triton.jit
 def input_gradient(
-    x, dy, y, weight, bias, mean, var, sums, dx, dresidual,
-    channels, pixels, channel_stride, pixel_stride, table, eps,
+    x, dy, y, weight, bias, mean, rstd, sums, dx, dresidual,
+    channels, pixels, channel_stride, pixel_stride, table,
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
     WHOLE: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
@@ -205,7 +211,7 @@ def input_gradient(
     pixel = (program % tiles) * P + tl.arange(0, P)
     offsets, there = tile(image, channel, pixel, channels, pixels, channel_stride, pixel_stride)
     dz, xhat, slope = gradient_tile(
-        x, dy, y, weight, bias, mean, var, image, channel, channels, offsets, there, eps,
+        x, dy, y, weight, bias, mean, rstd, image, channel, channels, offsets, there,
         RELU, RESIDUAL,
     )  # fmt: skip
     known = channel < channels

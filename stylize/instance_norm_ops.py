@@ -106,7 +106,7 @@ normalize = _operator(
     " bool relu) -> Tensor",
     lambda x, *rest: torch.empty_like(x),
 )
-# Result, mean and variance.
+# Result, mean and 1 / sqrt(variance + eps).
 instance_norm = _operator(
     "instance_norm",
     "forward",
@@ -119,8 +119,8 @@ instance_norm = _operator(
 instance_norm_backward = _operator(
     "instance_norm_backward",
     "backward",
-    "(Tensor x, Tensor dy, Tensor? y, Tensor weight, Tensor bias, Tensor mean, Tensor var,"
-    " float eps, bool residual) -> (Tensor, Tensor, Tensor, Tensor)",
+    "(Tensor x, Tensor dy, Tensor? y, Tensor weight, Tensor bias, Tensor mean, Tensor rstd,"
+    " bool residual) -> (Tensor, Tensor, Tensor, Tensor)",
     _empty_gradients,
 )
 
@@ -133,20 +133,18 @@ def layout(x: Tensor) -> torch.memory_format:
 
 
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, weight, bias, residual, ctx.eps, relu = inputs
-    y, mean, var = output
-    ctx.mark_non_differentiable(mean, var)
+    x, weight, bias, residual, _, relu = inputs
+    y, mean, rstd = output
+    ctx.mark_non_differentiable(mean, rstd)
     ctx.residual_images = 0 if residual is None else len(residual)
-    ctx.save_for_backward(x, y if relu else None, weight, bias, mean, var)
+    ctx.save_for_backward(x, y if relu else None, weight, bias, mean, rstd)
 
 
 def _backward(ctx: Any, dy: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
-    x, y, weight, bias, mean, var = ctx.saved_tensors
+    x, y, weight, bias, mean, rstd = ctx.saved_tensors
     dy = dy.contiguous(memory_format=layout(x))
     residual = ctx.residual_images > 0
-    dx, dweight, dbias, dz = instance_norm_backward(
-        x, dy, y, weight, bias, mean, var, ctx.eps, residual
-    )
+    dx, dweight, dbias, dz = instance_norm_backward(x, dy, y, weight, bias, mean, rstd, residual)
     dresidual = None
     if residual:
         dresidual = dy if y is None else dz

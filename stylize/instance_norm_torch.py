@@ -13,6 +13,8 @@ from torch import Tensor
 # Batch norm sums in plain fp32, which loses digits the longer it sums: cut it short, and shorter
 # where the result has digits enough to show it.
 STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 1024
+# As far as one pass is taken: pixels of a plane, and |mean| / standard deviation.
+ONE_PASS_PIXELS, ONE_PASS_MEAN = 65536, 4.0
 
 
 def combine(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,9 +77,14 @@ def backward_definition(
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """-> result, mean, variance."""
+    """-> result, mean, 1 / sqrt(variance + eps)."""
+    one_pass = _group_norm(x, weight, bias, eps)
+    if one_pass is not None:
+        y, mean, rstd = one_pass
+        return _finish(y, residual, relu), mean, rstd
     mean, var = moments(x, None)
-    return normalize(x, mean, var, weight, bias, residual, eps, relu), mean, var
+    y = normalize(x, mean, var, weight, bias, residual, eps, relu)
+    return y, mean, (var + eps).rsqrt()
 
 
 def moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -120,9 +127,7 @@ def normalize(
         torch.ops.aten.native_batch_norm.out(
             image, *rows, False, 0.0, eps, out=result, save_mean=unused, save_invstd=unused
         )
-    if residual is not None:
-        y += residual
-    return y.relu_() if relu else y
+    return _finish(y, residual, relu)
 
 
 def backward(
@@ -132,16 +137,40 @@ def backward(
     weight: Tensor,
     bias: Tensor,
     mean: Tensor,
-    var: Tensor,
-    eps: float,
+    rstd: Tensor,
     residual: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """-> dx, dweight, dbias and, with a ReLU and a residual, dresidual (else an empty tensor)."""
     dz = dy if y is None else torch.ops.aten.threshold_backward(dy, y, 0)
-    rstd = (var + eps).rsqrt()
     gradients = _batch_norm_backward if x.device.type == "cpu" else backward_definition
     dx, dweight, dbias = gradients(dz, x, weight, mean, rstd)
     return dx, dweight, dbias, dz if residual and y is not None else x.new_empty(0)
+
+
+def _group_norm(
+    x: Tensor, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor] | None:
+    """What `forward` returns, by one pass over bf16 for the moments, if that is exact enough.
+
+    It takes half the time of two passes. How many digits E[x^2] - E[x]^2 has lost, its own mean and
+    deviation tell: a few where they are of one size, of 7 where bf16 shows 3.
+    """
+    channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or pixels > ONE_PASS_PIXELS:
+        return None
+    weight, bias = (value.to(statistics_dtype(x)) for value in (weight, bias))
+    y, mean, rstd = torch.native_group_norm(
+        x, weight, bias, len(x), channels, pixels, channels, eps
+    )
+    if not (mean * rstd).abs().amax() <= ONE_PASS_MEAN:
+        return None
+    return y, mean, rstd
+
+
+def _finish(y: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
+    if residual is not None:
+        y += residual
+    return y.relu_() if relu else y
 
 
 def _batch_norm_backward(

@@ -27,36 +27,16 @@ MOST_WARPS = 16
 def forward(
     x: Tensor, weight: Tensor, bias: Tensor, residual: Tensor | None, eps: float, relu: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """-> result, mean, variance."""
+    """-> result, mean, 1 / sqrt(variance + eps)."""
     whole = _fits(x)
-    mean, var = _empty_tables(x) if whole else moments(x, None)
-    y = _launch_normalize(x, mean, var, weight, bias, residual, eps, relu, whole=whole)
-    return y, mean, var
+    mean, rstd = _empty_tables(x) if whole else _launch_moments(x, None, eps)
+    y = _launch_normalize(x, mean, rstd, weight, bias, residual, eps, relu, whole=whole)
+    return y, mean, rstd
 
 
 def moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     """Mean and biased variance (N, C) over the pixels of x, weighted by `mask` (N, 1, H, W)."""
-    images, channels = x.shape[:2]
-    block, pixels = _streaming_tile(x)
-    part_pixels, parts = _parts(x)
-    means, squares = x.new_empty(2, images, parts, channels, dtype=torch.float32)
-    counts = x.new_empty(images, parts, dtype=torch.float32)
-    mask = None if mask is None else mask.float().contiguous()
-    _launch(
-        kernels.part_moments,
-        images * triton.cdiv(channels, block) * parts,
-        (x, mask, means, squares, counts, *_geometry(x), parts, part_pixels),
-        {"MASKED": mask is not None, "C": block, "P": pixels},
-    )
-    mean, var = _empty_tables(x)
-    block = min(SECTOR, triton.next_power_of_2(channels))
-    _launch(
-        kernels.combine_moments,
-        images * triton.cdiv(channels, block),
-        (means, squares, counts, mean, var, channels, parts),
-        {"C": block, "P": triton.next_power_of_2(parts)},
-    )
-    return mean, var
+    return _launch_moments(x, mask, None)
 
 
 def normalize(
@@ -70,9 +50,8 @@ def normalize(
     relu: bool,
 ) -> Tensor:
     """`forward` with given statistics, (N, C)."""
-    return _launch_normalize(
-        x, mean.contiguous(), var.contiguous(), weight, bias, residual, eps, relu, whole=False
-    )
+    mean, rstd = mean.contiguous(), (var + eps).rsqrt().contiguous()
+    return _launch_normalize(x, mean, rstd, weight, bias, residual, eps, relu, whole=False)
 
 
 def backward(
@@ -82,14 +61,13 @@ def backward(
     weight: Tensor,
     bias: Tensor,
     mean: Tensor,
-    var: Tensor,
-    eps: float,
+    rstd: Tensor,
     residual: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """-> dx, dweight, dbias and, with a ReLU and a residual, dresidual (else an empty tensor)."""
     images, channels = x.shape[:2]
     constants = {"RELU": y is not None, "RESIDUAL": residual}
-    inputs = (x, dy, y, weight.contiguous(), bias.contiguous(), mean, var)
+    inputs = (x, dy, y, weight.contiguous(), bias.contiguous(), mean, rstd)
     whole = _fits(x)
     block, pixels = _whole_tile(x) if whole else _streaming_tile(x)
     if whole:
@@ -100,7 +78,7 @@ def backward(
         _launch(
             kernels.part_sums,
             images * triton.cdiv(channels, block) * parts,
-            (*inputs, part_sums, *_geometry(x), parts, part_pixels, part_sums[0].numel(), eps),
+            (*inputs, part_sums, *_geometry(x), parts, part_pixels, part_sums[0].numel()),
             {**constants, "C": block, "P": pixels},
         )
         sums = part_sums.sum(dim=2)
@@ -109,16 +87,41 @@ def backward(
     _launch(
         kernels.input_gradient,
         _tiles(x, block, pixels),
-        (*inputs, sums, dx, dresidual, *_geometry(x), sums[0].numel(), eps),
+        (*inputs, sums, dx, dresidual, *_geometry(x), sums[0].numel()),
         {**constants, "WHOLE": whole, "C": block, "P": pixels},
     )
     return dx, sums[0].sum(dim=0), sums[1].sum(dim=0), dresidual
 
 
+def _launch_moments(x: Tensor, mask: Tensor | None, eps: float | None) -> tuple[Tensor, Tensor]:
+    """Mean, and variance or, with `eps`, 1 / sqrt(variance + eps)."""
+    images, channels = x.shape[:2]
+    block, pixels = _streaming_tile(x)
+    part_pixels, parts = _parts(x)
+    means, squares = x.new_empty(2, images, parts, channels, dtype=torch.float32)
+    counts = x.new_empty(images, parts, dtype=torch.float32)
+    mask = None if mask is None else mask.float().contiguous()
+    _launch(
+        kernels.part_moments,
+        images * triton.cdiv(channels, block) * parts,
+        (x, mask, means, squares, counts, *_geometry(x), parts, part_pixels),
+        {"MASKED": mask is not None, "C": block, "P": pixels},
+    )
+    mean, spread = _empty_tables(x)
+    block = min(SECTOR, triton.next_power_of_2(channels))
+    _launch(
+        kernels.combine_moments,
+        images * triton.cdiv(channels, block),
+        (means, squares, counts, mean, spread, channels, parts, eps or 0.0),
+        {"RSTD": eps is not None, "C": block, "P": triton.next_power_of_2(parts)},
+    )
+    return mean, spread
+
+
 def _launch_normalize(
     x: Tensor,
     mean: Tensor,
-    var: Tensor,
+    rstd: Tensor,
     weight: Tensor,
     bias: Tensor,
     residual: Tensor | None,
@@ -130,7 +133,7 @@ def _launch_normalize(
     y = torch.empty_like(x)
     block, pixels = _whole_tile(x) if whole else _streaming_tile(x)
     shared = x[0].numel() if residual is not None and len(residual) == 1 else 0
-    inputs = (x, mean, var, weight.contiguous(), bias.contiguous(), residual)
+    inputs = (x, mean, rstd, weight.contiguous(), bias.contiguous(), residual)
     _launch(
         kernels.normalize,
         _tiles(x, block, pixels),

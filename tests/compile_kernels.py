@@ -65,7 +65,7 @@ def main() -> None:
                 ptx = compile_kernel(kernel, dtype, capability, constants, warps)
                 accesses = sorted(set(re.findall(r"(?:ld|st)\.global[\w.:]*", ptx)))
                 print(kernel.__name__, dtype, constants, *accesses)
-    compile_kernel(kernels.combine_moments, "fp32", capability, {"C": 16, "P": 256}, 4)
+    compile_kernel(kernels.combine_moments, "fp32", capability, {"RSTD": 1, "C": 16, "P": 256}, 4)
 
 
 if __name__ == "__main__":

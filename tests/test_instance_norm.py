@@ -179,6 +179,12 @@ def test_large_means(shape, layout, mean):
         Case.draw(shape, dtype, layout, mean=mean, std=1.0).check()
 
 
+@pytest.mark.parametrize("mean", [3.9, 4.1])
+def test_one_pass_goes_no_further_than_bf16_allows(mean):
+    """At the largest plane and about the largest mean that are normalized in one pass."""
+    Case.draw((1, 4, 256, 256), torch.bfloat16, "channels_last", mean=mean, std=1.0).check()
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("shape", [(2, 4, 1, 1), (2, 4, 5, 5), (1, 3, 129, 130)])
 @pytest.mark.parametrize("value", [0.0, 0.7, 1000.0])
