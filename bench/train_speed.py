@@ -1,6 +1,8 @@
 """How long a training step takes, and where: the default network beside the paper's.
 
-Both learn from the same crops with the same objective, in turn, as `stylize train` would run them.
+A third is the default network with torch's group norm, one group for each channel, and sum and ReLU
+by themselves, in place of the layer that does all of it. All learn from the same crops with the
+same objective, in turn, as `stylize train` would run them.
 
     python bench/train_speed.py [--device cpu] [--steps 5]
 """
@@ -8,20 +10,23 @@ Both learn from the same crops with the same objective, in turn, as `stylize tra
 import argparse
 import statistics
 from dataclasses import replace
+from functools import partial
 
 import torch
 from common import machine, median_ratio, record, side_by_side
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 from torch.profiler import profile
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.device import choose
 from stylize.header import StyleHeader, StylePicture
+from stylize.instance_norm import InstanceNorm2d
 from stylize.trainer import Trainer
 
-PARTS_SHOWN = 8
+PARTS_SHOWN = 12
 
 
 def main() -> None:
@@ -34,43 +39,66 @@ def main() -> None:
     torch.manual_seed(0)
     photos = torch.rand(config.batch_size, 3, config.size, config.size)
     style = Image.effect_noise((640, 512), 80).convert("RGB")
+    networks = {"quarter": "quarter", "with group_norm": "quarter", "johnson": "johnson"}
     trainers = {
-        architecture: Trainer(
+        name: Trainer(
             StyleHeader("x", NetworkConfig(architecture), config, StylePicture("", "", "", "", "")),
             style,
             compute,
         )
-        for architecture in ("quarter", "johnson")
+        for name, architecture in networks.items()
     }
+    for module in trainers["with group_norm"].network.modules():
+        if isinstance(module, InstanceNorm2d):
+            module.forward = partial(group_norm, module)
     functions = {
         name: lambda trainer=trainer: trainer.train_step(photos)
         for name, trainer in trainers.items()
     }
     seconds = side_by_side(functions, options.steps, compute.device)
-    ratio = median_ratio(seconds["johnson"], seconds["quarter"])
+    ratios = {
+        name: median_ratio(times, seconds["quarter"])
+        for name, times in seconds.items()
+        if name != "quarter"
+    }
 
     console = Console(width=110)
     console.print(machine(compute.device))
     shape = f"batch {config.batch_size} at {config.size} px, {compute.precision}"
     table = Table("network", "s/step", "photos/s", f"minutes for {config.steps} steps", title=shape)
-    figures = {"shape": shape, "johnson / quarter": ratio}
+    figures = {"shape": shape, **{f"{name} / quarter": ratio for name, ratio in ratios.items()}}
     for name, times in seconds.items():
         step = statistics.median(times)
         photos_per_second, minutes = config.batch_size / step, config.steps * step / 60
         table.add_row(name, f"{step:.3f}", f"{photos_per_second:.2f}", f"{minutes:.0f}")
         figures[f"{name} s/step"] = step
     console.print(table)
-    console.print(f"a step of the paper's network takes {ratio:.2f} times as long")
+    for name, ratio in ratios.items():
+        console.print(f"a step of {name} takes {ratio:.2f} times as long")
+    for name in ("with group_norm", "quarter"):
+        console.print(profiled(name, trainers[name], photos))
+    record("train_speed", compute.device, figures)
 
+
+def group_norm(
+    layer: InstanceNorm2d, x: Tensor, residual: Tensor | None = None, relu: bool = False
+) -> Tensor:
+    y = torch.group_norm(x, layer.num_features, layer.weight, layer.bias, layer.eps)
+    y = y if residual is None else y + residual
+    return y.relu() if relu else y
+
+
+def profiled(name: str, trainer: Trainer, photos: Tensor) -> Table:
+    """Where the time of one step goes."""
     with profile() as profiler:
-        trainers["quarter"].train_step(photos)
+        trainer.train_step(photos)
     parts = [part for part in profiler.key_averages() if part.key.startswith("aten::")]
     whole = sum(part.self_cpu_time_total for part in parts)
-    table = Table("operation", "share of CPU time", title="one step of the default network")
+    table = Table("operation", "ms", "share of CPU time", title=f"one step: {name}")
     for part in sorted(parts, key=lambda part: -part.self_cpu_time_total)[:PARTS_SHOWN]:
-        table.add_row(part.key, f"{part.self_cpu_time_total / whole:.0%}")
-    console.print(table)
-    record("train_speed", compute.device, figures)
+        time = part.self_cpu_time_total
+        table.add_row(part.key, f"{time / 1e3:.1f}", f"{time / whole:.0%}")
+    return table
 
 
 if __name__ == "__main__":

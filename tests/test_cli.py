@@ -242,3 +242,29 @@ def test_only_light_libraries_are_loaded_for_help():
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "torchvision", "numpy", "PIL", "matplotlib"} & set(loaded)
+
+
+def test_the_norm_backend_is_said(tmp_path, photos, style_file):
+    result = stylize("apply", style_file, photos, "--output", tmp_path / "out", "--norm", "torch")
+    assert result.returncode == 0
+    assert "instance norm by torch" in result.stdout
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_a_norm_backend_that_cannot_run_is_refused(
+    by_option, tmp_path, photos, style_file, monkeypatch
+):
+    """Before anything is written; on a CPU without the interpreter there is no Triton."""
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    command = ["apply", style_file, photos, "--output", tmp_path / "out", "--device", "cpu"]
+    if by_option:
+        command += ["--norm", "triton"]
+    else:
+        monkeypatch.setenv("STYLIZE_NORM", "triton")
+    fails(stylize(*command), 2, "Triton kernels cannot run", "--norm auto")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_wrong_norm_backend_is_refused(tmp_path, photos, style_file):
+    result = stylize("apply", style_file, photos, "--output", tmp_path / "out", "--norm", "fast")
+    fails(result, 2, "'fast'", "auto, torch, triton")

@@ -79,6 +79,12 @@ def test_a_model_can_be_brought_along(tmp_path, monkeypatch):
     assert torch.allclose(found, expected, atol=1e-5)
 
 
+def test_the_example_of_the_layer_runs():
+    text = (ROOT / "docs" / "instance-norm.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    exec(code, {})  # noqa: S102
+
+
 def test_links_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         if not target.startswith("http"):
