@@ -12,7 +12,7 @@ import argparse
 import statistics
 
 import torch
-from common import machine, median_ratio, record, side_by_side
+from common import machine, median_ratio, record, replace_norms, side_by_side
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -28,10 +28,7 @@ ROUNDS = 15
 
 def johnson_as_commonly_written(device: torch.device) -> nn.Module:
     network = build_network(NetworkConfig(architecture="johnson"))
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.InstanceNorm2d):
-                setattr(parent, name, nn.InstanceNorm2d(child.num_features, affine=True))
+    replace_norms(network, nn.InstanceNorm2d.forward)
     return network.eval().requires_grad_(False).to(device)
 
 

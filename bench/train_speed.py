@@ -10,10 +10,9 @@ same objective, in turn, as `stylize train` would run them.
 import argparse
 import statistics
 from dataclasses import replace
-from functools import partial
 
 import torch
-from common import machine, median_ratio, record, side_by_side
+from common import machine, median_ratio, record, replace_norms, side_by_side
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -48,9 +47,7 @@ def main() -> None:
         )
         for name, architecture in networks.items()
     }
-    for module in trainers["with group_norm"].network.modules():
-        if isinstance(module, InstanceNorm2d):
-            module.forward = partial(group_norm, module)
+    replace_norms(trainers["with group_norm"].network, group_norm)
     functions = {
         name: lambda trainer=trainer: trainer.train_step(photos)
         for name, trainer in trainers.items()
@@ -80,12 +77,8 @@ def main() -> None:
     record("train_speed", compute.device, figures)
 
 
-def group_norm(
-    layer: InstanceNorm2d, x: Tensor, residual: Tensor | None = None, relu: bool = False
-) -> Tensor:
-    y = torch.group_norm(x, layer.num_features, layer.weight, layer.bias, layer.eps)
-    y = y if residual is None else y + residual
-    return y.relu() if relu else y
+def group_norm(layer: InstanceNorm2d, x: Tensor) -> Tensor:
+    return torch.group_norm(x, layer.num_features, layer.weight, layer.bias, layer.eps)
 
 
 def profiled(name: str, trainer: Trainer, photos: Tensor) -> Table:

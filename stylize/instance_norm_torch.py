@@ -151,9 +151,9 @@ def _group_norm(
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """What `forward` returns, by one pass over bf16 for the moments, if that is exact enough.
 
-    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 grows with the square
-    of mean / standard deviation, which it tells itself, and with the root of the number of rounded
-    sums. At the limit, 1 / deviation is off by half a rounding to bf16 (docs/decisions.md).
+    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 grows with the
+    square of mean / standard deviation, which it tells itself, and with the root of the number of
+    rounded sums. At the limit, 1 / deviation is off by half a rounding to bf16 (docs/decisions.md).
     """
     channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
     if x.dtype != torch.bfloat16 or x.device.type != "cpu":
