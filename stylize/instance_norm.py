@@ -51,7 +51,9 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         `given` a mean and variance from elsewhere: of all strips of a picture that x is one of
         (`combine`), of a reference photo (`blend`). `residual` is as x, or (1, C, H, W) for all.
         """
-        if given is None and mask is not None:
+        if mask is not None:
+            if given is not None:
+                raise ValueError("mask and given statistics exclude each other")
             given = moments(x, mask)
         if given is None:
             return instance_norm(x, self.weight, self.bias, residual, eps=self.eps, relu=relu)
@@ -91,12 +93,13 @@ def moments(x: Tensor, mask: Tensor | None = None) -> Moments:
     """
     x, _ = _prepare(x)
     if mask is not None:
-        if mask.ndim != 4 or mask.shape[1] != 1 or mask.shape[2:] != x.shape[2:]:
+        allowed = ((images, 1, *x.shape[2:]) for images in (1, len(x)))
+        if tuple(mask.shape) not in allowed:
             raise ValueError(f"mask is {tuple(mask.shape)}, x is {tuple(x.shape)}")
         mask = mask.to(statistics_dtype(x)).expand(len(x), -1, -1, -1)
         empty = mask.amax(dim=(2, 3), keepdim=True) == 0
         mask = torch.where(empty, 1, mask)
-    if torch.is_grad_enabled() and x.requires_grad:
+    if _needs_grad(x, mask):
         return moments_definition(x, mask)
     mean, var = ops.moments(x, mask)
     return mean, var
@@ -113,7 +116,7 @@ def normalize(
     eps: float = EPS,
     relu: bool = False,
 ) -> Tensor:
-    """`instance_norm` with statistics that are given, (N, C) each; no weight is 1, no bias 0.
+    """`instance_norm` with given statistics, (N or 1, C) each; no weight is 1, no bias 0.
 
     Raises:
         ValueError: shapes that do not fit, or an empty or integer tensor.
@@ -123,10 +126,11 @@ def normalize(
     weight = x.new_ones(x.shape[1], dtype=statistics) if weight is None else weight
     bias = x.new_zeros(x.shape[1], dtype=statistics) if bias is None else bias
     for name, value in (("mean", mean), ("variance", var)):
-        if value.shape != x.shape[:2]:
+        if tuple(value.shape) not in ((1, x.shape[1]), tuple(x.shape[:2])):
             raise ValueError(f"{name} is {tuple(value.shape)}, x is {tuple(x.shape)}")
-    inputs = (x, mean.to(statistics), var.to(statistics), weight, bias, residual)
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
+    mean, var = (value.to(statistics).expand(x.shape[:2]) for value in (mean, var))
+    inputs = (x, mean, var, weight, bias, residual)
+    if _needs_grad(*inputs):
         return normalize_definition(*inputs, eps, relu)
     y: Tensor = ops.normalize(*inputs, eps, relu)
     return y
@@ -142,6 +146,10 @@ def blend(own: Moments, given: Moments, weight: float, floor: float | Tensor = 0
     mean = torch.lerp(own[0], given[0], weight)
     deviation = torch.lerp(own[1].sqrt(), given[1].sqrt(), weight)
     return mean, torch.maximum(deviation.square(), torch.as_tensor(floor).to(deviation))
+
+
+def _needs_grad(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
 def _prepare(
@@ -160,5 +168,5 @@ def _prepare(
     if residual is not None:
         if residual.shape[1:] != x.shape[1:] or residual.shape[0] not in (1, len(x)):
             raise ValueError(f"residual is {tuple(residual.shape)}, x is {tuple(x.shape)}")
-        residual = residual.to(x.dtype).contiguous(memory_format=layout)
-    return x.contiguous(memory_format=layout), residual
+        residual = ops.arrange(residual.to(x.dtype), layout)
+    return ops.arrange(x, layout), residual

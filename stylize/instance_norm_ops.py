@@ -22,6 +22,28 @@ from stylize.errors import DeviceError, UsageError
 from stylize.instance_norm_torch import statistics_dtype
 
 
+def layout(x: Tensor) -> torch.memory_format:
+    """Contiguous or channels_last: that of x, or the nearer one."""
+    if x.is_contiguous() or x.stride(1) != 1:
+        return torch.contiguous_format
+    return torch.channels_last
+
+
+def arrange(x: Tensor, form: torch.memory_format) -> Tensor:
+    """x in that layout, with its own strides where sizes are 1 as well: torch's kernels look there
+    to tell the two layouts apart. A copy only if the values lie in another order."""
+    images, channels, height, width = x.shape
+    if form == torch.contiguous_format:
+        return x.contiguous().view(-1).view(x.shape)
+    pixels = x.permute(0, 2, 3, 1).contiguous().view(-1)
+    return pixels.view(images, height, width, channels).permute(0, 3, 1, 2)
+
+
+@cache
+def _wanted() -> str:
+    return os.environ.get(NORM_VARIABLE, "auto")
+
+
 @cache
 def backend(device: str, dtype: torch.dtype = torch.float32) -> str:
     """What computes norms on this type of device ("cpu", "cuda"): "torch" or "triton".
@@ -33,7 +55,7 @@ def backend(device: str, dtype: torch.dtype = torch.float32) -> str:
         UsageError: the variable's value means nothing.
         DeviceError: it asks for Triton, which cannot run here.
     """
-    wanted = os.environ.get(NORM_VARIABLE, "auto")
+    wanted = _wanted()
     if wanted not in NORM_BACKENDS:
         raise UsageError(
             f"instance norm backend is {wanted!r}",
@@ -74,11 +96,19 @@ def _operator(name: str, function: str, schema: str, fake: Callable[..., Any]) -
     """Register `stylize::name`, which is that function of the backend; its first argument is x."""
 
     def run(x: Tensor, *arguments: Any) -> Any:
+        for tensor in (x, *arguments):  # an exported program can be called with any layout
+            if isinstance(tensor, Tensor) and tensor.shape[1:] == x.shape[1:]:
+                _check_layout(tensor, layout(x))
         return getattr(_implementation(x), function)(x, *arguments)
 
     operator = torch.library.custom_op(f"stylize::{name}", run, mutates_args=(), schema=schema)
     operator.register_fake(fake)
     return operator
+
+
+def _check_layout(x: Tensor, form: torch.memory_format) -> None:
+    if not x.is_contiguous(memory_format=form):
+        raise ValueError(f"activations have strides {x.stride()}, which is not {form} throughout")
 
 
 def _empty_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -125,13 +155,6 @@ instance_norm_backward = _operator(
 )
 
 
-def layout(x: Tensor) -> torch.memory_format:
-    """Contiguous or channels_last: that of x, or the nearer one."""
-    if x.is_contiguous() or x.stride(1) != 1:
-        return torch.contiguous_format
-    return torch.channels_last
-
-
 def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, weight, bias, residual, _, relu = inputs
     y, mean, rstd = output
@@ -142,7 +165,7 @@ def _save_for_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, 
 
 def _backward(ctx: Any, dy: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
     x, y, weight, bias, mean, rstd = ctx.saved_tensors
-    dy = dy.contiguous(memory_format=layout(x))
+    dy = arrange(dy, layout(x))
     residual = ctx.residual_images > 0
     dx, dweight, dbias, dz = instance_norm_backward(x, dy, y, weight, bias, mean, rstd, residual)
     dresidual = None

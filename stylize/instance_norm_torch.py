@@ -13,7 +13,7 @@ from torch import Tensor
 # Batch norm sums in plain fp32, which loses digits the longer it sums: cut it short, and shorter
 # where the result has digits enough to show it.
 STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 1024
-ONE_PASS_LIMIT = 4096  # of (mean / standard deviation)^2 * sqrt(pixels)
+ONE_PASS_LIMIT = 2**17  # of (1 + (mean / standard deviation)^2) * pixels
 
 
 def combine(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
@@ -151,18 +151,19 @@ def _group_norm(
 ) -> tuple[Tensor, Tensor, Tensor] | None:
     """What `forward` returns, by one pass over bf16 for the moments, if that is exact enough.
 
-    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 grows with the
-    square of mean / standard deviation, which it tells itself, and with the root of the number of
-    rounded sums. At the limit, 1 / deviation is off by half a rounding to bf16 (docs/decisions.md).
+    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 is at most in
+    proportion to the number of pixels and to 1 + (mean / standard deviation)^2, which it tells
+    itself. Within the limit, 1 / deviation is off by a rounding to bf16 at most, on flat ground,
+    where all sums are rounded the same way (docs/decisions.md).
     """
     channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
-    if x.dtype != torch.bfloat16 or x.device.type != "cpu":
+    if x.dtype != torch.bfloat16 or x.device.type != "cpu" or 2 * pixels > ONE_PASS_LIMIT:
         return None
-    weight, bias = (value.to(statistics_dtype(x)) for value in (weight, bias))
+    weight, bias = (value.to(statistics_dtype(x)).contiguous() for value in (weight, bias))
     y, mean, rstd = torch.native_group_norm(
         x, weight, bias, len(x), channels, pixels, channels, eps
     )
-    if not (mean * rstd).square().amax() * pixels**0.5 <= ONE_PASS_LIMIT:
+    if not (1 + (mean * rstd).square().amax()) * pixels <= ONE_PASS_LIMIT:
         return None
     return y, mean, rstd
 
@@ -185,7 +186,10 @@ def _batch_norm_backward(
                 dz_image, image, scale, None, None, *saved, True, 0.0, [True, True, True]
             )
         )
-    dx, dweight, dbias = (torch.cat(part) for part in zip(*parts, strict=True))
+    if len(parts) == 1:
+        dx, dweight, dbias = parts[0]
+    else:
+        dx, dweight, dbias = (torch.cat(part) for part in zip(*parts, strict=True))
     return dx.view_as(x), dweight.view_as(mean).sum(dim=0), dbias.view_as(mean).sum(dim=0)
 
 
@@ -210,7 +214,7 @@ def _batches(x: Tensor) -> tuple[Tensor, ...]:
 
 def _rows(x: Tensor, value: Tensor) -> tuple[Tensor, ...]:
     """(C,) or (N, C) -> the K values that belong to each of `_batches(x)`."""
-    value = value.to(statistics_dtype(x)).expand(x.shape[:2])
+    value = value.to(statistics_dtype(x)).contiguous().expand(x.shape[:2])
     return (value.reshape(-1),) if x.is_contiguous() else value.unbind()
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from stylize import instance_norm_ops
 from stylize.checkpoint import save_style
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.header import StyleHeader, StylePicture
@@ -18,6 +19,12 @@ DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
 TINY = NetworkConfig(channels=8, body_channels=8, blocks=1, head_channels=8, noise_channels=1)
+
+
+def forget_the_choice() -> None:
+    """Of what computes instance norm: the environment is read anew."""
+    instance_norm_ops._wanted.cache_clear()
+    instance_norm_ops.backend.cache_clear()
 
 
 def draw_picture(seed: int, width: int = 64, height: int = 64) -> Image.Image:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from conftest import DEVICE, TINY
+from conftest import DEVICE, TINY, forget_the_choice
 from torch import nn
 
 from stylize import instance_norm_ops as ops
@@ -20,9 +20,9 @@ def backend(request, monkeypatch):
     if request.param == "triton":
         pytest.importorskip("triton")
     monkeypatch.setenv("STYLIZE_NORM", request.param)
-    ops.backend.cache_clear()
+    forget_the_choice()
     yield request.param
-    ops.backend.cache_clear()
+    forget_the_choice()
 
 
 class Layers(nn.Module):
@@ -94,11 +94,11 @@ def test_export_of_a_network():
 
 def choice(value: str, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
     monkeypatch.setenv("STYLIZE_NORM", value)
-    ops.backend.cache_clear()
+    forget_the_choice()
     try:
         return ops.backend(*arguments)
     finally:
-        ops.backend.cache_clear()
+        forget_the_choice()
 
 
 def test_the_choice(monkeypatch):
