@@ -78,7 +78,11 @@ def instance_norm(
         ValueError: shapes that do not fit, or an empty or integer tensor.
     """
     x, residual = _prepare(x, residual, weight, bias)
-    y: Tensor = ops.instance_norm(x, weight, bias, residual, eps, relu)[0]
+    arguments = (x, weight, bias, residual, eps, relu)
+    if torch.compiler.is_compiling() or _needs_grad(x, weight, bias, residual):
+        y: Tensor = ops.instance_norm(*arguments)[0]
+    else:  # through the operator it takes 0.3 ms more, 5 % of a photo of 512 px in all
+        y = ops.compute("forward", *arguments)[0]
     return y
 
 

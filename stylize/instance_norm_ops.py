@@ -86,6 +86,11 @@ def _triton_obstacle(device: str, dtype: torch.dtype) -> str:
     return "" if torch.cuda.get_device_capability() >= (7, 0) else "this GPU is too old"
 
 
+def compute(function: str, x: Tensor, *arguments: Any) -> Any:
+    """That function of the backend, without the operator around it."""
+    return getattr(_implementation(x), function)(x, *arguments)
+
+
 def _implementation(x: Tensor) -> ModuleType:
     if backend(x.device.type, x.dtype) == "torch":
         return instance_norm_torch
@@ -101,7 +106,7 @@ def _operator(name: str, function: str, schema: str, fake: Callable[..., Any]) -
         for tensor in (x, *arguments):  # an exported program can be called with any layout
             if isinstance(tensor, Tensor) and tensor.shape[1:] == x.shape[1:]:
                 _check_layout(tensor, layout(x))
-        return getattr(_implementation(x), function)(x, *arguments)
+        return compute(function, x, *arguments)
 
     operator = torch.library.custom_op(f"stylize::{name}", run, mutates_args=(), schema=schema)
     operator.register_fake(fake)

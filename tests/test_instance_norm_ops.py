@@ -79,6 +79,8 @@ def test_compile_without_graph_breaks():
         results.append((y.detach(), *gradients))
     for eager, traced in zip(*results, strict=True):
         assert torch.allclose(eager, traced, atol=1e-6)
+    with torch.no_grad():
+        assert torch.allclose(layers(x), compiled(x), atol=1e-6)
 
 
 @pytest.mark.usefixtures("backend")
