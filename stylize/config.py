@@ -122,6 +122,24 @@ class TrainConfig(_Settings):
 
 
 @dataclass(frozen=True)
+class Look(_Settings):
+    """What is made of the network's result, without any training.
+
+    `strength` 0 is the photo, 1 the stylized picture. `preserve_color` takes lightness from the
+    stylized picture and colour from the photo. `keep_background` leaves everything outside of a
+    photo's mask as it is.
+    """
+
+    strength: float = 1.0
+    preserve_color: bool = False
+    keep_background: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise UsageError(f"strength is {self.strength}", "it must be from 0 to 1")
+
+
+@dataclass(frozen=True)
 class ApplyConfig(_Settings):
     """How photos are stylized. `size` is the longest side in pixels (None: as the photo is)."""
 

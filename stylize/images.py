@@ -31,10 +31,14 @@ _FORMATS = {
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded picture: `rgb` in mode RGB (sRGB, upright), `alpha` in mode L or None."""
+    """A decoded picture: `rgb` in mode RGB (sRGB, upright), `alpha` in mode L or None.
+
+    `mask`, in mode L, is 255 on the product and 0 on the background; None: not known.
+    """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
+    mask: Image.Image | None = None
 
     @property
     def size(self) -> tuple[int, int]:
