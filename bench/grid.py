@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     options = parser.parse_args()
     style = load_style(options.style, device="cpu", precision="fp32")
-    photos, _ = find_photos(options.photos)
+    photos, *_ = find_photos(options.photos)
     photos = photos[:: max(1, len(photos) // options.count)][: options.count]
 
     console = Console(width=110)

@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 
 from stylize import load_style
 from stylize.files import find_photos
-from stylize.images import read_photo, write_picture
+from stylize.formats import write_picture
+from stylize.images import read_photo
 
 HERE = Path(__file__).parent
 STYLE = "great-wave"
@@ -21,7 +22,7 @@ CELL = 320  # of the README's picture
 
 def main() -> None:
     style = load_style(STYLE, device="cpu", precision="fp32")
-    photos, _ = find_photos(HERE / "photos")
+    photos, *_ = find_photos(HERE / "photos")
     for path in photos:
         picture = style.stylize(read_photo(path, EXPECTED_SIZE).rgb)
         write_picture(picture, HERE / "expected" / STYLE / f"{path.stem}.png")

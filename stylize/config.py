@@ -1,6 +1,7 @@
 """Every setting and its default, in one place. All are frozen and validated when they are made."""
 
-from dataclasses import asdict, dataclass, fields
+import string
+from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, Self, get_args
 
@@ -8,6 +9,8 @@ from stylize.errors import UsageError
 
 ARCHITECTURES = ("quarter", "johnson")
 PRECISIONS = ("auto", "fp32", "bf16")
+OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
+NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 VGG_SOURCES = ("shipped", "torchvision")
 NORM_BACKENDS = ("auto", "torch", "triton")
 NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: one of them, for the whole process
@@ -141,16 +144,60 @@ class Look(_Settings):
 
 @dataclass(frozen=True)
 class ApplyConfig(_Settings):
-    """How photos are stylized. `size` is the longest side in pixels (None: as the photo is)."""
+    """How photos are stylized, and what is written.
+
+    `size` is the longest side in pixels (None: as the photo is). `format` is that of the outputs,
+    `quality` what its lossy encoder is given (None: a good one), `name` the pattern of file names.
+    `masks` is a folder that mirrors the inputs, with a mask for some or all photos. `strip` leaves
+    all metadata out, `strip_gps` the place. A picture of more than `max_megapixels`, all frames
+    together, is refused.
+    """
 
     size: int | None = None
     batch_size: int = 1
     device: str = "auto"
     precision: str = "auto"
     overwrite: bool = False
+    fail_fast: bool = False
+    look: Look = field(default_factory=Look)
+    masks: str | None = None
+    format: str = "keep"
+    quality: int | None = None
+    name: str = "{stem}{suffix}"
+    strip: bool = False
+    strip_gps: bool = False
+    max_megapixels: float = 200.0
 
     def __post_init__(self) -> None:
         if self.size is not None:
             _at_least("size", self.size, 1)
         _at_least("batch_size", self.batch_size, 1)
         _one_of("precision", self.precision, PRECISIONS)
+        _one_of("format", self.format, OUTPUT_FORMATS)
+        if self.quality is not None:
+            _between("quality", self.quality, 1, 100)
+        if not 0 < self.max_megapixels < LARGEST:
+            raise UsageError(f"max_megapixels is {self.max_megapixels}", "it must be more than 0")
+        _file_name_pattern(self.name)
+
+    def recipe(self) -> dict[str, Any]:
+        """The settings that decide what an output looks like."""
+        names = ("size", "precision", "look", "quality", "strip", "strip_gps")
+        return {name: value for name, value in self.to_dict().items() if name in names}
+
+
+def _file_name_pattern(name: str) -> None:
+    hint = "such as {stem}-{style}{suffix}: it must hold {stem} and end in {suffix}"
+    try:
+        parts = list(string.Formatter().parse(name))
+    except ValueError as error:
+        raise UsageError(f"name is {name!r}: {error}", hint) from error
+    named = {field for _, field, _, _ in parts if field is not None}
+    plain = all(not spec and not conversion for _, _, spec, conversion in parts)
+    if (
+        not {"stem"} <= named <= NAME_FIELDS
+        or not plain
+        or not name.endswith("{suffix}")
+        or any(character in name for character in "/\\\0")
+    ):
+        raise UsageError(f"name is {name!r}", hint)

@@ -80,34 +80,66 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
+class Planned:
+    """What a run would do with a photo: `state` is that of its output now."""
+
+    source: Path
+    target: Path
+    state: str
+
+
+@dataclass(frozen=True)
 class ApplyStarted:
+    """`photos` are to be stylized, `current` are up to date, `ignored` files are no pictures."""
+
     style: str
     photos: int
+    current: int
     ignored: int
 
 
 @dataclass(frozen=True)
+class PhotoCurrent:
+    """An output that is up to date, and left alone."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
 class PhotoDone:
+    """`warnings` say what could not be taken over as it was; `seconds` are those of its work."""
+
     source: Path
     target: Path
     width: int
     height: int
+    frames: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PhotoFailed:
+    """`source` is a folder where that is what cannot be read."""
+
     source: Path
     reason: str
 
 
 @dataclass(frozen=True)
 class ApplyDone:
+    """`left` photos were not begun, for the reason in `stopped`; `failures` is the list's file."""
+
     done: int
     failed: int
+    current: int
+    left: int
     megapixels: float
     seconds: float
     output: Path
+    failures: Path | None
+    stopped: str
 
 
 Event = (
@@ -119,7 +151,9 @@ Event = (
     | FileWritten
     | TrainingStopped
     | TrainingDone
+    | Planned
     | ApplyStarted
+    | PhotoCurrent
     | PhotoDone
     | PhotoFailed
     | ApplyDone

@@ -1,9 +1,14 @@
-"""Picture files <-> pixels. What comes in: upright, sRGB, 8 bits; alpha set aside and put back."""
+"""Picture files -> pixels: upright, sRGB, 8 bits; alpha set aside, frames and metadata beside them.
+
+Content decides what a file is, not its suffix.
+"""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import BinaryIO, cast
 
 import numpy as np
 import torch
@@ -11,22 +16,12 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from stylize.errors import ImageError
-from stylize.files import write_file
+from stylize.metadata import Metadata, read_metadata
 
-JPEG_QUALITY = 95
-WEBP_QUALITY = 95
-WITHOUT_ALPHA = ("JPEG", "BMP")  # Pillow writes alpha into a BMP, and does not read it again
-
-# Pillow's names of what a suffix stands for.
-_FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".bmp": "BMP",
-}
+ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # frames of others are previews
+PAGES = frozenset({"TIFF"})
+NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of another page's preview
+DRAFT = 2  # a JPEG is decoded at half, quarter or eighth if that leaves so many times the size
 
 
 @dataclass(frozen=True)
@@ -46,19 +41,99 @@ class Photo:
         return self.rgb.size
 
 
-def read_photo(path: Path, size: int | None = None) -> Photo:
-    """Decode the picture in `path`, downscaled to at most `size` pixels on its longest side.
+@dataclass(frozen=True)
+class Picture:
+    """All that a picture file holds: one frame, the frames of an animation, or pages.
 
-    EXIF orientation is applied, an embedded ICC profile converted to sRGB (a broken one is
-    ignored: the numbers are then taken as sRGB), 16-bit grey scaled to 8 bits.
+    `durations` are milliseconds a frame, None if these are not frames in time; `loop` is how often
+    they are played (0: for ever, None: not said). `still_first`: of an animated PNG, the first
+    frame is no part of the animation. `warnings` say what was not taken over as it was.
+    """
+
+    frames: tuple[Photo, ...]
+    metadata: Metadata = field(default_factory=Metadata)
+    durations: tuple[int, ...] | None = None
+    loop: int | None = None
+    still_first: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+def read_photo(path: Path, size: int | None = None) -> Photo:
+    """Decode the (first) picture in `path`, downscaled to at most `size` px on its longest side.
+
+    EXIF orientation is applied and an embedded ICC profile converted to sRGB (a broken one is
+    ignored: the numbers are then taken as sRGB). For pixels of 16 and 32 bits see `_to_8_bits`.
 
     Raises:
         ImageError: it cannot be opened, is not a picture, is damaged, or too large to be safe.
     """
+    with _named(path), path.open("rb") as file, Image.open(file) as image:
+        return _frame(image, size)
+
+
+def read_picture(
+    path: Path, file: BinaryIO, max_pixels: float, size: int | None = None, *, gps: bool = True
+) -> Picture:
+    """Decode all that is in `file`, opened from `path`: frames, timing, metadata.
+
+    Raises:
+        ImageError: as `read_photo`, or it has more than `max_pixels`, all frames together.
+    """
+    with _named(path), Image.open(file) as image:
+        kind = image.format or ""
+        count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1
+        warnings: list[str] = []
+        frames, durations = [], []
+        pixels = 0
+        for index in range(count):
+            image.seek(index)
+            if kind in PAGES and image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:  # type: ignore[attr-defined]
+                continue
+            # Frames of an animation are all of one size: a long one is refused at the first.
+            pixels += image.width * image.height * (1 if kind in PAGES else count - index)
+            if pixels > max_pixels:
+                raise ImageError(
+                    f"{pixels / 1e6:.1f} megapixels, more than --max-megapixels allows"
+                )
+            pixels = pixels if kind in PAGES else 0
+            frames.append(_frame(image, size, warnings.append))
+            durations.append(round(image.info.get("duration") or 0))
+            if len(frames) == 1:
+                metadata, damaged = read_metadata(image, gps=gps)
+                warnings += damaged
+                loop = image.info.get("loop")
+                still_first = bool(image.info.get("default_image"))
+        if not frames:
+            raise ImageError("no page but previews of other pages")
+        return Picture(
+            tuple(frames),
+            metadata,
+            tuple(durations) if kind in ANIMATIONS and len(frames) > 1 else None,
+            loop,
+            still_first,
+            tuple(dict.fromkeys(warnings)),
+        )
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
+    """A mask as background removers write it, in mode L at `size`: 255 is product, 0 background.
+
+    Raises:
+        ImageError: it cannot be read, or has not the proportions of (width, height) in `size`.
+    """
+    mask = read_photo(path).rgb.convert("L")
+    if abs(mask.width * size[1] - mask.height * size[0]) > max(*mask.size, *size):  # half a pixel
+        raise ImageError(
+            f"its mask {path} is {mask.width} x {mask.height} px, not of its proportions"
+        )
+    return mask if mask.size == size else mask.resize(size, Image.Resampling.BOX)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turns whatever goes wrong with a picture into an ImageError that names its file."""
     try:
-        with Image.open(path) as image:
-            photo = split_photo(image)
-        return photo if size is None else _downscale(photo, size)
+        yield
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ImageError(f"{path}: {error.strerror}") from error
     except UnidentifiedImageError as error:
@@ -74,21 +149,35 @@ def read_photo(path: Path, size: int | None = None) -> Photo:
         raise ImageError(f"{path}: damaged picture ({error})") from error
 
 
-def split_photo(image: Image.Image) -> Photo:
+def _frame(
+    image: Image.Image, size: int | None, warn: Callable[[str], object] = lambda _: None
+) -> Photo:
+    """The frame of `image` that is sought, at most `size` pixels on its longest side."""
+    width, height = image.size
+    if size is not None and size < max(width, height) and image.format in ("JPEG", "MPO"):
+        scale = DRAFT * size / max(width, height)
+        image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
+    photo = split_photo(image, warn)
+    if size is None or max(width, height) <= size:
+        return photo
+    long, short = size, max(1, round(min(width, height) * size / max(width, height)))
+    return downscale(photo, (long, short) if photo.rgb.width > photo.rgb.height else (short, long))
+
+
+def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: None) -> Photo:
     """Decode a Pillow picture of any mode: apply its orientation and profile, set alpha aside.
 
+    `warn` is told what was not taken as it is.
+
     Raises:
-        ImageError: its data are damaged, or its pixels are 32-bit numbers of unknown range.
+        ImageError: its data are damaged.
     """
     try:
         image.load()
         icc = image.info.get("icc_profile")
         image = ImageOps.exif_transpose(image)
-        if image.mode in ("I", "F"):
-            raise ImageError("pixels of 32 bits are not supported")
-        if image.mode.startswith("I;16"):
-            levels = np.asarray(image, np.uint16) // 257
-            image = Image.fromarray(levels.astype(np.uint8))
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            image = _to_8_bits(image, warn)
         alpha = None
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
@@ -97,21 +186,33 @@ def split_photo(image: Image.Image) -> Photo:
             image = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
         elif image.mode in ("1", "P"):
             image = image.convert("RGB")
-        return Photo(_to_srgb(image, icc).convert("RGB"), alpha)
+        return Photo(_to_srgb(image, icc, warn).convert("RGB"), alpha)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise all kinds on damaged data
         raise ImageError(f"damaged picture ({error})") from error
 
 
-def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """`image` in mode RGB with `alpha` back in place, if there is any."""
-    if alpha is not None:
-        image.putalpha(alpha)
-    return image
+def _to_8_bits(image: Image.Image, warn: Callable[[str], object]) -> Image.Image:
+    """Grey of 16 or 32 bits in 8: 16 bits count to 65535, floats to 1.
+
+    Numbers of 32 bits do not say their range: it is taken to be the least of 0..1 (floats), 0..255
+    and 0..65535 that holds them all, and otherwise from the least of them to the largest.
+    """
+    levels = np.asarray(image).astype(np.float64)
+    low, high = 0.0, 65535.0
+    if image.mode in ("I", "F") and image.format != "PPM":  # Pillow scales PPM to 65535 itself
+        levels = np.nan_to_num(levels, nan=0.0, posinf=0.0, neginf=0.0)
+        least, most = float(levels.min()), float(levels.max())
+        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        fitting = [top for top in tops if most <= top]
+        low, high = (0.0, fitting[0]) if least >= 0 and fitting else (least, most)
+        warn(f"pixels of 32 bits taken as {low:g} to {high:g}")
+    levels = (levels - low) / max(high - low, np.finfo(float).tiny)
+    return Image.fromarray(np.rint(levels * 255).clip(0, 255).astype(np.uint8))
 
 
-def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+def _to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:
     """`image` converted from the ICC profile `icc`, if there is one that fits its mode."""
     if not icc:
         return image
@@ -120,57 +221,25 @@ def _to_srgb(image: Image.Image, icc: bytes | None) -> Image.Image:
         srgb = ImageCms.createProfile("sRGB")
         converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        warn("ICC profile damaged or of another mode: pixels taken as sRGB")
         return image
     return cast("Image.Image", converted)
 
 
-def _downscale(photo: Photo, size: int) -> Photo:
-    longest = max(photo.size)
-    if longest <= size:
-        return photo
-    width, height = (max(1, round(side * size / longest)) for side in photo.size)
+def downscale(photo: Photo, size: tuple[int, int]) -> Photo:
+    """`photo` resampled to (width, height)."""
     # In one go with alpha: Pillow then weighs colours by it, and none bleeds in from where it is 0.
     merged = merge_alpha(photo.rgb.copy(), photo.alpha)
-    small = merged.resize((width, height), Image.Resampling.LANCZOS)
-    return Photo(small.convert("RGB"), small.getchannel("A") if photo.alpha else None)
+    small = merged.resize(size, Image.Resampling.LANCZOS)
+    mask = photo.mask and photo.mask.resize(size, Image.Resampling.BOX)
+    return Photo(small.convert("RGB"), small.getchannel("A") if photo.alpha else None, mask)
 
 
-def fit_alpha(photo: Photo, path: Path) -> Photo:
-    """`photo` as the format of `path` can hold it; alpha that is opaque everywhere may go.
-
-    Raises:
-        ImageError: it is transparent somewhere, and the format has no alpha.
-    """
-    if photo.alpha is None or _FORMATS[path.suffix.lower()] not in WITHOUT_ALPHA:
-        return photo
-    if photo.alpha.getextrema() == (255, 255):
-        return Photo(photo.rgb)
-    raise ImageError(f"it has transparency, which a {path.suffix.lower()} file cannot hold")
-
-
-def write_picture(image: Image.Image, path: Path) -> None:
-    """Write `image` to `path` in the format of its suffix: never half-written under that name.
-
-    JPEG is written at quality 95 without chroma subsampling, WebP at quality 95.
-
-    Raises:
-        ImageError: the folder or file cannot be written.
-    """
-    options: dict[str, int] = {}
-    kind = _FORMATS[path.suffix.lower()]
-    if kind == "JPEG":
-        options = {"quality": JPEG_QUALITY, "subsampling": 0}
-    elif kind == "WEBP":
-        options = {"quality": WEBP_QUALITY}
-    buffer = io.BytesIO()
-    try:
-        image.save(buffer, kind, **options)
-    except (OSError, ValueError) as error:
-        raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
-    try:
-        write_file(path, buffer.getvalue())
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror})") from error
+def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
+    """`image` in mode RGB with `alpha` back in place, if there is any."""
+    if alpha is not None:
+        image.putalpha(alpha)
+    return image
 
 
 def to_tensor(image: Image.Image) -> Tensor:

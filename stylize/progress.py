@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import timedelta
@@ -26,6 +27,7 @@ from stylize.events import (
     PhotoDone,
     PhotoFailed,
     PhotoSkipped,
+    Planned,
     StepDone,
     TrainingDone,
     TrainingStarted,
@@ -47,6 +49,8 @@ def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
     """A progress bar while photos are stylized, then a table; passes the events on."""
     bar: tqdm[Never] | None = None
     failures: list[PhotoFailed] = []
+    warned: list[PhotoDone] = []
+    megapixels = 0.0
     try:
         for event in events:
             match event:
@@ -55,39 +59,90 @@ def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
                 case ApplyStarted():
                     bar = tqdm(total=event.photos, unit="photo", desc=event.style, leave=False)
                     ignored = event.ignored
-                case PhotoDone() | PhotoFailed():
-                    if isinstance(event, PhotoFailed):
-                        failures.append(event)
-                    if bar is not None:
-                        bar.update()
+                case PhotoDone() if bar is not None:
+                    megapixels += event.width * event.height * event.frames / 1e6
+                    rate = megapixels / max(bar.format_dict["elapsed"], 1e-9)
+                    bar.set_postfix_str(f"{rate:.2f} megapixels/s", refresh=False)
+                    bar.update()
+                    if event.warnings:
+                        warned.append(event)
+                case PhotoFailed() if bar is not None:
+                    failures.append(event)
+                    bar.update()
                 case ApplyDone():
                     if bar is not None:
                         bar.close()
-                    _print_summary(console, event, ignored, failures)
+                    _print_summary(console, event, ignored, failures, warned)
             yield event
     finally:
         if bar is not None:
             bar.close()
 
 
+def draw_failures(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A line for each failure and for a run that stopped, nothing else; passes the events on."""
+    for event in events:
+        if isinstance(event, PhotoFailed):
+            line = f"{shown(event.source)}: {event.reason}"
+            console.print(Text(line), soft_wrap=True)
+        elif isinstance(event, ApplyDone) and event.stopped:
+            console.print(Text(_stopped(event)), soft_wrap=True)
+        yield event
+
+
 def _print_summary(
-    console: Console, done: ApplyDone, ignored: int, failures: list[PhotoFailed]
+    console: Console,
+    done: ApplyDone,
+    ignored: int,
+    failures: Sequence[PhotoFailed],
+    warned: Sequence[PhotoDone],
 ) -> None:
+    if warned:
+        _print_reasons(console, "Done, but", ((p.source, "; ".join(p.warnings)) for p in warned))
     if failures:
-        table = Table("photo", "why it failed", title="Failed", title_justify="left")
-        for failure in failures:
-            table.add_row(Text(shown(failure.source), overflow="fold"), Text(failure.reason))
-        console.print(table)
+        _print_reasons(console, "Failed", ((p.source, p.reason) for p in failures))
     table = Table(show_header=False)
     table.add_row("stylized", f"{_count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
+    if done.current:
+        table.add_row("up to date", _count(done.current, "photo"))
     if done.failed:
         table.add_row("failed", f"[red]{_count(done.failed, 'photo')}[/red]")
+    if done.failures:
+        table.add_row("", Text(shown(done.failures), overflow="fold"))
+    if done.stopped:
+        table.add_row("stopped", f"[red]{_stopped(done)}[/red]")
     if ignored:
         table.add_row("ignored", f"{_count(ignored, 'other file')}")
-    speed = f", {done.megapixels / done.seconds:.2f} megapixels/s" if done.seconds else ""
-    table.add_row("time", f"{done.seconds:.1f} s{speed}")
+    if done.done and done.seconds:
+        speed = f"{done.done / done.seconds:.2f} photos/s, "
+        speed += f"{done.megapixels / done.seconds:.2f} megapixels/s"
+        table.add_row("time", f"{done.seconds:.1f} s, {speed}")
     table.add_row("output", Text(shown(done.output), overflow="fold"))
     console.print(table)
+
+
+def _print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]]) -> None:
+    table = Table("photo", "why", title=title, title_justify="left")
+    for path, reason in rows:
+        table.add_row(Text(shown(path), overflow="fold"), Text(reason))
+    console.print(table)
+
+
+def _stopped(done: ApplyDone) -> str:
+    return f"{done.stopped}: {_count(done.left, 'photo')} not begun"
+
+
+def print_plan(console: Console, plan: Sequence[Planned], ignored: int) -> None:
+    """Every photo with its output and how that stands, then how many there are of each kind."""
+    width = max((len(event.state) for event in plan), default=0)
+    for event in plan:
+        line = f"{event.state:>{width}}  "
+        line += f"{shown(event.source)} -> {shown(event.target)}"
+        console.print(Text(line), soft_wrap=True)
+    counts = Counter(event.state for event in plan)
+    parts = [f"{count} {state}" for state, count in sorted(counts.items())]
+    parts += [_count(ignored, "other file") + " ignored"] if ignored else []
+    console.print(Text(f"{_count(len(plan), 'photo')}: {', '.join(parts)}"), soft_wrap=True)
 
 
 def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:

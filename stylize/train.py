@@ -31,8 +31,9 @@ from stylize.events import (
     TrainingStopped,
 )
 from stylize.files import find_photos, is_inside, make_folder, write_file
+from stylize.formats import write_picture
 from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo, write_picture
+from stylize.images import read_photo
 from stylize.instance_norm_ops import backend
 from stylize.preview import History, PreviewSheet, losses_plot, losses_table
 from stylize.trainer import Trainer
@@ -197,7 +198,9 @@ def _content_photos(content: Path, size: int, without: Path) -> tuple[list[Path]
     """
     if not content.is_dir():
         raise UsageError(f"no folder {content}", "--content takes a folder of photos")
-    photos, _ = find_photos(content)
+    photos, _, shut = find_photos(content)
+    if shut:
+        raise UsageError(f"{shut[0].filename}: {shut[0].strerror}", "check its permissions")
     if not is_inside(content, without):
         photos = [path for path in photos if not is_inside(path, without)]
     usable: list[Path] = []

@@ -11,17 +11,20 @@ import stylize
 
 PACKAGE = Path(stylize.__file__).parent
 LEVELS = (
-    ("_version", "errors", "config", "assets", "files", "events", "header"),
-    ("device", "images", "batches"),
+    (
+        *("_version", "errors", "config", "assets", "files", "events", "header"),
+        *("plan", "manifest", "todo"),
+    ),
+    ("device", "metadata", "images", "formats", "masks", "batches"),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
         *("instance_norm_triton", "instance_norm_kernels", "network", "checkpoint"),
     ),
     ("vgg", "loss"),
-    ("trainer", "preview", "style", "apply", "train", "progress"),
-    ("cli", "__main__"),
+    ("trainer", "preview", "style", "pipeline", "apply", "train", "progress"),
+    ("cli_common", "cli_apply", "cli_train", "cli", "__main__"),
 )
-WITHOUT_TORCH = (*LEVELS[0], "progress", "cli")
+WITHOUT_TORCH = (*LEVELS[0], "metadata", "progress", "cli")
 
 
 def level_of(module: str) -> int:

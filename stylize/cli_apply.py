@@ -1,0 +1,191 @@
+"""`stylize apply`: photos and folders of photos in one style."""
+
+import os
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylize import progress
+from stylize.cli_common import SOME_FAILED, Device, Json, Norm, Precision, err, interruptible, out
+from stylize.config import NORM_BACKENDS, NORM_VARIABLE, OUTPUT_FORMATS, ApplyConfig, Look
+from stylize.events import ApplyDone, Planned
+
+_APPLY = ApplyConfig()
+
+# Headings in `stylize apply --help`.
+RUN, LOOK, FILES, MACHINE = "The run", "The look", "The files", "The machine"
+
+EPILOG = (
+    "Examples:\n\n"
+    "stylize apply great-wave photo.jpg --output painted/\n\n"
+    "stylize apply great-wave photos/ --output painted/ --dry-run\n\n"
+    "stylize apply great-wave photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
+    "stylize apply great-wave photos/ --output painted/ --keep-background --strength 0.7\n\n"
+    "find photos -name '*.jpg' -print0 | stylize apply great-wave - --output painted/"
+)
+
+
+def apply(
+    style: Annotated[
+        str, typer.Argument(metavar="STYLE", help="A style's name (see `stylize styles`) or file.")
+    ],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", help="Photos and folders of photos; - reads paths from stdin."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the results; mirrors the inputs.")
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=RUN)
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Do everything anew, and replace files that stylize did not write.",
+            rich_help_panel=RUN,
+        ),
+    ] = _APPLY.overwrite,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN)
+    ] = _APPLY.fail_fast,
+    strength: Annotated[
+        float, typer.Option(help="From 0, the photo, to 1, the full style.", rich_help_panel=LOOK)
+    ] = _APPLY.look.strength,
+    preserve_color: Annotated[
+        bool,
+        typer.Option("--preserve-color", help="Keep the photo's colours.", rich_help_panel=LOOK),
+    ] = _APPLY.look.preserve_color,
+    keep_background: Annotated[
+        bool,
+        typer.Option(
+            "--keep-background",
+            help="Stylize the product only: what is opaque, or not flat background.",
+            rich_help_panel=LOOK,
+        ),
+    ] = _APPLY.look.keep_background,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder that mirrors the inputs, with masks (white: product), as rembg makes "
+            "them; implies --keep-background.",
+            rich_help_panel=LOOK,
+        ),
+    ] = _APPLY.masks,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Longest side in pixels; larger photos are scaled down.", rich_help_panel=FILES
+        ),
+    ] = _APPLY.size,
+    format: Annotated[  # noqa: A002 the option's name
+        str, typer.Option(help=f"{', '.join(OUTPUT_FORMATS)}.", rich_help_panel=FILES)
+    ] = _APPLY.format,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            help="1 to 100, of JPEG (default 95), WebP (95) and AVIF (90).", rich_help_panel=FILES
+        ),
+    ] = _APPLY.quality,
+    name: Annotated[
+        str,
+        typer.Option(
+            help="Pattern of file names, such as {stem}-{style}{suffix}.", rich_help_panel=FILES
+        ),
+    ] = _APPLY.name,
+    strip: Annotated[
+        bool,
+        typer.Option(
+            "--strip", help="Leave out all metadata (EXIF, XMP, IPTC).", rich_help_panel=FILES
+        ),
+    ] = _APPLY.strip,
+    strip_gps: Annotated[
+        bool,
+        typer.Option(
+            "--strip-gps", help="Leave out where a photo was taken.", rich_help_panel=FILES
+        ),
+    ] = _APPLY.strip_gps,
+    max_megapixels: Annotated[
+        float,
+        typer.Option(
+            help="Refuse larger pictures; all frames of an animation count.", rich_help_panel=FILES
+        ),
+    ] = _APPLY.max_megapixels,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            help="Photos of one size that go through the network at once.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = _APPLY.batch_size,
+    device: Device = _APPLY.device,
+    precision: Precision = _APPLY.precision,
+    norm: Norm = NORM_BACKENDS[0],
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say failures only.")] = False,
+    json: Json = False,
+) -> None:
+    """Stylize photos and folders of photos.
+
+    Subfolders are mirrored below the output folder and photos keep their format. A photo that
+    cannot be stylized is named at the end and never stops the others (exit code 1). Run again,
+    it does what is new or has changed, and leaves alone what is up to date.
+    """
+    config = ApplyConfig(
+        size=size,
+        batch_size=batch_size,
+        device=device,
+        precision=precision,
+        overwrite=overwrite,
+        fail_fast=fail_fast,
+        look=Look(strength, preserve_color, keep_background or masks is not None),
+        masks=masks,
+        format=format,
+        quality=quality,
+        name=name,
+        strip=strip,
+        strip_gps=strip_gps,
+        max_megapixels=max_megapixels,
+    )
+    listed = _read_list() if Path("-") in inputs else []
+    inputs = [path for path in inputs if path != Path("-")]
+    if dry_run:
+        from stylize.todo import look_over
+
+        plan, tasks = look_over(style, inputs, output, config, listed)
+        planned = [Planned(t.job.source, t.job.target, t.state) for t in tasks]
+        if json:
+            deque(progress.print_json(planned), maxlen=0)
+        else:
+            progress.print_plan(out, planned, plan.ignored)
+        return
+    os.environ[NORM_VARIABLE] = norm
+    from stylize.apply import apply as run
+
+    running = run(style, inputs, output, config, listed)
+    if json:
+        events = progress.print_json(running)
+    elif quiet:
+        events = progress.draw_failures(running, err)
+    else:
+        events = progress.draw_apply(running, out)
+    complete = True
+    with interruptible():
+        for event in events:
+            if isinstance(event, ApplyDone):
+                complete = not event.failed and not event.left
+    if not complete:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _read_list() -> list[Path]:
+    """The paths on stdin: one a line, or with NUL behind each, as `find -print0` writes them."""
+    text = sys.stdin.buffer.read()
+    names = text.split(b"\0") if b"\0" in text else text.splitlines()
+    return [Path(os.fsdecode(name)) for name in names if name]

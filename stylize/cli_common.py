@@ -1,0 +1,39 @@
+"""What the commands share: exit codes, consoles, options, Ctrl-C."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from stylize import progress
+from stylize.config import NORM_VARIABLE
+
+SOME_FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+out = Console()
+err = Console(stderr=True)
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Precision = Annotated[str, typer.Option(help="auto, fp32 or bf16 (auto: bf16 where it is fast).")]
+Norm = Annotated[
+    str,
+    typer.Option(
+        envvar=NORM_VARIABLE,
+        help="Instance norm by: auto, torch, or triton (kernels for a GPU).",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ends the command with its own exit code on Ctrl-C."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        progress.print_error(err, "interrupted", "every file that was written is whole")
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,170 @@
+"""Pixels -> picture files: what each format can hold, and how it is written."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+
+from stylize.errors import ImageError
+from stylize.files import FORMATS, write_file
+from stylize.images import ANIMATIONS, PAGES, Photo, Picture
+from stylize.metadata import IPTC_TAG, XMP_TAG, Metadata, jpeg_segment
+
+QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+WITHOUT_ALPHA = frozenset({"JPEG", "BMP"})  # Pillow writes alpha into a BMP, and reads none of it
+WITH_EXIF = frozenset({"JPEG", "PNG", "WEBP", "AVIF", "TIFF"})
+WITH_IPTC = frozenset({"JPEG", "TIFF"})
+LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}
+JPEG_SEGMENT = 65_000  # bytes of EXIF or XMP
+GIF_COLOURS = 255  # and one that is transparent
+RESTORE_BACKGROUND = 2  # GIF's disposal: or the last frame would shine through the next one
+
+
+def fit(picture: Picture, suffix: str) -> Picture:
+    """`picture` as files with that suffix can hold it; alpha that is opaque everywhere may go.
+
+    Raises:
+        ImageError: it is too large, transparent, animated or of several pages for that format.
+    """
+    kind = FORMATS[suffix.lower()]
+    count, longest = len(picture.frames), max(max(frame.size) for frame in picture.frames)
+    if count > 1 and kind not in (PAGES if picture.durations is None else ANIMATIONS):
+        what = "pages" if picture.durations is None else "frames"
+        raise ImageError(f"it has {count} {what}, which a {suffix} file cannot hold")
+    if longest > LONGEST_SIDE.get(kind, longest):
+        raise ImageError(f"it is {longest} pixels long, which a {suffix} file cannot hold")
+    return replace(picture, frames=tuple(_fit_alpha(f, kind, suffix) for f in picture.frames))
+
+
+def _fit_alpha(photo: Photo, kind: str, suffix: str) -> Photo:
+    if photo.alpha is None:
+        return photo
+    if kind in WITHOUT_ALPHA:
+        if photo.alpha.getextrema() == (255, 255):
+            return replace(photo, alpha=None)
+        raise ImageError(f"it has transparency, which a {suffix} file cannot hold")
+    if kind == "GIF" and any(photo.alpha.histogram()[1:255]):
+        raise ImageError(f"it has half transparent pixels, which a {suffix} file cannot hold")
+    return photo
+
+
+def encode(
+    images: Sequence[Image.Image], picture: Picture, suffix: str, quality: int | None = None
+) -> tuple[bytes, list[str]]:
+    """`images`, with timing and metadata of `picture`, as the content of a file; and warnings.
+
+    Tagged as sRGB. JPEG keeps the full resolution of colour (4:4:4), TIFF is compressed without
+    loss; `quality`, 1 to 100, is for JPEG, WebP and AVIF.
+
+    Raises:
+        ImageError: the encoder fails.
+    """
+    kind = FORMATS[suffix.lower()]
+    options = {"icc_profile": srgb_profile(), **_encoder_options(kind, quality)}
+    metadata, warnings = _metadata_options(kind, picture.metadata)
+    options |= metadata
+    if kind == "GIF":
+        images = [_palette(image) for image in images]
+    if len(images) > 1:
+        options |= {"save_all": True, "append_images": list(images[1:])}
+        if picture.durations is not None:
+            options |= _timing(kind, images, picture)
+    buffer = io.BytesIO()
+    try:
+        images[0].save(buffer, kind, **options)
+    except (OSError, ValueError, OverflowError) as error:
+        raise ImageError(f"cannot be written as {kind} ({error})") from error
+    return buffer.getvalue(), warnings
+
+
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write one picture to `path` in the format of its suffix: never half-written under that name.
+
+    Raises:
+        ImageError: the folder or file cannot be written.
+    """
+    content, _ = encode([image], Picture((Photo(image),)), path.suffix)
+    try:
+        write_file(path, content)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _encoder_options(kind: str, quality: int | None) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if kind in QUALITY:
+        options["quality"] = QUALITY[kind] if quality is None else quality
+    if kind in ("JPEG", "AVIF"):
+        options["subsampling"] = "4:4:4"
+    if kind == "WEBP":
+        options["exact"] = True  # colours under full transparency stay
+    if kind == "TIFF":
+        options["compression"] = "tiff_lzw"
+    return options
+
+
+def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[str, Any]:
+    options: dict[str, Any] = {"duration": list(picture.durations or ())}
+    if picture.loop is not None:
+        options["loop"] = picture.loop
+    if kind == "GIF" and any("transparency" in image.info for image in images):
+        options["disposal"] = RESTORE_BACKGROUND
+    if kind == "PNG":
+        options["default_image"] = picture.still_first
+    return options
+
+
+def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], list[str]]:
+    """What the format can hold of it as options of Pillow's encoder; what it cannot, in words."""
+    blocks = {"EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
+    holds = {"EXIF": kind in WITH_EXIF, "XMP": kind in WITH_EXIF, "IPTC": kind in WITH_IPTC}
+    kept: dict[str, bytes] = {}
+    warnings = []
+    for name, block in blocks.items():
+        if block and holds[name] and (kind != "JPEG" or len(block) <= JPEG_SEGMENT):
+            kept[name] = block
+        elif block:
+            warnings.append(f"{name} left out: this {kind} file has no place for it")
+    options: dict[str, Any] = {}
+    if metadata.dpi is not None and kind in ("JPEG", "PNG", "TIFF", "BMP"):
+        options["dpi"] = metadata.dpi
+    if "EXIF" in kept:
+        options["exif"] = kept["EXIF"]
+    if kind == "TIFF":
+        tags = TiffImagePlugin.ImageFileDirectory_v2()
+        for name, tag in (("XMP", XMP_TAG), ("IPTC", IPTC_TAG)):
+            if name in kept:
+                tags[tag] = kept[name]
+        options["tiffinfo"] = tags
+    elif kind == "PNG" and "XMP" in kept:
+        options["pnginfo"] = PngImagePlugin.PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", kept["XMP"].decode(errors="replace"))
+    elif "XMP" in kept:
+        options["xmp"] = kept["XMP"]
+    if kind == "JPEG" and "IPTC" in kept:
+        options["extra"] = jpeg_segment(kept["IPTC"])
+    return options, warnings
+
+
+def _palette(image: Image.Image) -> Image.Image:
+    """In at most 256 colours, dithered; one of them transparent if `image` has alpha."""
+    rgb = image.convert("RGB")
+    colours = rgb.quantize(GIF_COLOURS, Image.Quantize.MEDIANCUT)
+    indexed = rgb.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)
+    if image.mode == "RGBA":
+        hidden = image.getchannel("A").point(lambda alpha: 255 if alpha == 0 else 0)
+        indexed.paste(GIF_COLOURS, mask=hidden)
+        indexed.info["transparency"] = GIF_COLOURS
+    return indexed
+
+
+@cache
+def srgb_profile() -> bytes:
+    """LittleCMS's own sRGB profile, always the same bytes: it would hold the time of its making."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07d000010001000000000000")  # 1 January 2000, ICC.1 7.2.8
+    return bytes(profile)

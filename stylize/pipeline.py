@@ -1,0 +1,226 @@
+"""Tasks -> files: decoding ahead, the network, encoding behind, at the same time.
+
+Decoders and encoders run in threads; the network in the thread that asks for events. Queues are
+short, so memory does not grow with the number of photos.
+"""
+
+import errno
+import hashlib
+import os
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import torch
+from PIL import Image
+
+from stylize.batches import prefetch
+from stylize.config import ApplyConfig
+from stylize.errors import ImageError
+from stylize.events import PhotoDone, PhotoFailed
+from stylize.files import digest, write_file
+from stylize.formats import encode, fit
+from stylize.images import Photo, Picture, read_mask, read_picture
+from stylize.manifest import Manifest, Record
+from stylize.masks import product_mask
+from stylize.metadata import Metadata, resized
+from stylize.style import Style
+from stylize.todo import Recipe, Task
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+FAILED, FULL = "a photo failed", "the disk is full"  # why a run stops
+NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A decoded picture on its way; `size` and `sha256` are those of its file."""
+
+    task: Task
+    picture: Picture
+    size: int
+    sha256: str
+    mask_sha256: str | None
+    seconds: float
+
+
+class Pipeline:
+    """Carries out tasks with one style into one output folder.
+
+    `stopped` says why it ended before all tasks were done, if it did.
+    """
+
+    def __init__(
+        self, style: Style, manifest: Manifest, recipe: Recipe, config: ApplyConfig
+    ) -> None:
+        self.style = style
+        self.manifest = manifest
+        self.recipe = recipe
+        self.config = config
+        self.stopped = ""
+
+    def run(
+        self, tasks: Sequence[Task], *, failed: bool = False
+    ) -> Iterator[PhotoDone | PhotoFailed]:
+        """One event for each task that was begun.
+
+        None are begun once the disk is full or, with `config.fail_fast`, after a failure (`failed`:
+        there is one already); those that are under way are ended, as far as they can be.
+        """
+        if failed and self.config.fail_fast:
+            self.stopped = FAILED
+            return
+        workers = os.cpu_count() or 1
+        writing: deque[Future[PhotoDone | PhotoFailed]] = deque()
+        with ThreadPoolExecutor(workers, thread_name_prefix="write") as pool:
+            for item in self._stylized(tasks):
+                if isinstance(item, PhotoFailed):
+                    yield self._seen(item)
+                else:
+                    writing.append(pool.submit(self._write, *item))
+                while writing and (len(writing) > workers or writing[0].done()):
+                    yield self._seen(writing.popleft().result())
+                if self.stopped:
+                    break
+            for future in writing:
+                yield self._seen(future.result())
+
+    def _seen(self, event: PhotoDone | PhotoFailed) -> PhotoDone | PhotoFailed:
+        if isinstance(event, PhotoFailed) and self.config.fail_fast:
+            self.stopped = self.stopped or FAILED
+        return event
+
+    def _stylized(
+        self, tasks: Sequence[Task]
+    ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
+        """Neighbours of one size go through the network at once; frames of an animation too."""
+        batch: list[Work] = []
+        for future in prefetch(self._read, tasks, ahead=self.config.batch_size + 1):
+            work = future.result()
+            if batch and not (isinstance(work, Work) and self._joins(work, batch)):
+                yield from self._stylize(batch)
+                batch = []
+            if isinstance(work, PhotoFailed):
+                yield work
+            else:
+                batch.append(work)
+        if batch:
+            yield from self._stylize(batch)
+
+    def _joins(self, work: Work, batch: Sequence[Work]) -> bool:
+        frames = [frame for member in (*batch, work) for frame in member.picture.frames]
+        return len(frames) <= self.config.batch_size and len({f.size for f in frames}) == 1
+
+    def _read(self, task: Task) -> Work | PhotoFailed:
+        started = time.monotonic()
+        source = task.job.source
+        try:
+            with source.open("rb") as file:
+                sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+                size = file.tell()
+                file.seek(0)
+                most = self.config.max_megapixels * 1e6
+                gps = not self.config.strip_gps
+                picture = read_picture(source, file, most, self.config.size, gps=gps)
+            if self.config.strip:
+                picture = replace(picture, metadata=Metadata())
+            if self.config.look.keep_background:
+                picture = _with_masks(picture, task)
+            picture = fit(picture, task.job.target.suffix)
+            mask_sha256 = digest(task.mask) if task.mask else None
+        except ImageError as error:
+            return PhotoFailed(source, error.about(source))
+        except OSError as error:
+            return PhotoFailed(source, error.strerror or str(error))
+        return Work(task, picture, size, sha256, mask_sha256, time.monotonic() - started)
+
+    def _stylize(
+        self, batch: Sequence[Work]
+    ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
+        started = time.monotonic()
+        frames = [frame for work in batch for frame in work.picture.frames]
+        results: list[Image.Image] = []
+        try:
+            for first in range(0, len(frames), self.config.batch_size):
+                results += self._through_network(frames[first : first + self.config.batch_size])
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+        except ImageError as error:
+            reason = str(error)
+        else:
+            seconds = (time.monotonic() - started) / len(batch)
+            for work in batch:
+                own = [results.pop(0) for _ in work.picture.frames]
+                yield work, own, seconds
+            return
+        for work in batch:
+            yield PhotoFailed(work.task.job.source, reason)
+
+    def _through_network(self, photos: Sequence[Photo]) -> list[Image.Image]:
+        """Raises ImageError where even a single photo needs more memory than there is."""
+        try:
+            return self.style.stylize_photos(photos, self.config.look)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+        # Outside of `except`, where the error no longer holds on to what filled the memory.
+        if self.style.compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(photos) == 1:
+            width, height = photos[0].size
+            raise ImageError(f"not enough memory for {width} x {height} pixels; try --size")
+        half = len(photos) // 2
+        return self._through_network(photos[:half]) + self._through_network(photos[half:])
+
+    def _write(
+        self, work: Work, images: Sequence[Image.Image], seconds: float
+    ) -> PhotoDone | PhotoFailed:
+        started = time.monotonic()
+        job, picture = work.task.job, work.picture
+        width, height = images[0].size
+        picture = replace(picture, metadata=resized(picture.metadata, width, height))
+        try:
+            content, warnings = encode(images, picture, job.target.suffix, self.config.quality)
+            warnings = [*picture.warnings, *warnings]
+            seconds += work.seconds + time.monotonic() - started
+            record = Record(
+                target=str(job.place),
+                output=hashlib.sha256(content).hexdigest(),
+                source=str(job.source),
+                size=work.size,
+                sha256=work.sha256,
+                mask=work.mask_sha256,
+                style=self.recipe.style,
+                options=self.recipe.options,
+                time=datetime.now(UTC).isoformat(timespec="seconds"),
+                seconds=round(seconds, 3),
+                warnings=tuple(warnings),
+            )
+            self.manifest.add(record)
+            write_file(job.target, content, self.manifest.scratch)
+        except ImageError as error:
+            return PhotoFailed(job.source, str(error))
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                self.stopped = FULL
+            return PhotoFailed(job.source, f"cannot be written ({error.strerror})")
+        frames = len(images)
+        return PhotoDone(job.source, job.target, width, height, frames, seconds, tuple(warnings))
+
+
+def _with_masks(picture: Picture, task: Task) -> Picture:
+    """Every frame with the mask of its product: from the task's file, or found in the frame."""
+    given = task.mask and read_mask(task.mask, picture.frames[0].size)
+    found = [product_mask(replace(frame, mask=given)) for frame in picture.frames]
+    frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
+    warnings = picture.warnings + ((NO_MASK,) if None in found else ())
+    return replace(picture, frames=frames, warnings=warnings)
+
+
+def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error)  # the only word of torch's allocator on a CPU

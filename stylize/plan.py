@@ -1,0 +1,178 @@
+"""Inputs -> plan: which photo becomes which file. Names and folders only; no file is opened."""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stylize.config import ApplyConfig
+from stylize.errors import UsageError
+from stylize.files import FORMATS, READABLE, find_photos, is_file, is_folder, is_inside
+
+STATE_FOLDER = ".stylize"  # in the output folder: what stylize remembers of it
+MAX_NAME_BYTES = 255  # of a file name, on nearly every file system
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to stylize: read `source`, write `target`, which is `place` below the output.
+
+    `origin` is where the photo was in the inputs: a path relative to its input folder.
+    """
+
+    source: Path
+    origin: Path
+    target: Path
+    place: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of one run in order, how many other files lay there, which folders are shut."""
+
+    jobs: tuple[Job, ...]
+    ignored: int
+    shut: tuple[OSError, ...]
+
+
+def make_plan(
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    style: str,
+    listed: Sequence[Path] = (),
+) -> Plan:
+    """Pair every photo in `inputs` and `listed` (files and folders) with its file below `output`.
+
+    A folder of `inputs` is mirrored below `output`; a single file goes straight into it. Paths of
+    a list are mirrored as they are written, as seen from the working directory.
+
+    A photo keeps its suffix, or gets that of `config.format`; what cannot be written becomes a
+    PNG. Where names collide, the photo whose format stays as it is keeps its name, and the others
+    get their old suffix into theirs (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
+
+    Raises:
+        UsageError: an input is missing, no photo is found, `output` lies in an input folder or is
+            a file, a photo would be overwritten, or `config.name` makes no file name.
+    """
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is a file", "give --output a folder")
+    photos: dict[tuple[str, Path], Path] = {}  # (real path, place in the inputs) -> photo
+    ignored = 0
+    shut: list[OSError] = []
+    for entry, base in _entries(inputs, listed):
+        if is_folder(entry):
+            if is_inside(output, entry):
+                raise UsageError(
+                    f"the output folder {output} lies inside the input folder {entry}",
+                    "choose an output folder outside of it",
+                )
+            found, others, closed = find_photos(entry)
+            ignored += others
+            shut += closed
+        else:
+            found = [entry]
+        for photo in found:
+            photos.setdefault((os.path.realpath(photo), photo.relative_to(base)), photo)
+    if not photos and not shut:
+        names = ", ".join(str(entry) for entry, _ in _entries(inputs, listed))
+        raise UsageError(
+            f"no photos in {names}" if names else "no photos: the list is empty",
+            f"looked for {' '.join(sorted(READABLE))} in all subfolders",
+        )
+    origins = [origin for _, origin in photos]
+    places = _places(origins, config, style)
+    jobs = tuple(
+        Job(photo, origin, output / place, place)
+        for photo, origin, place in zip(photos.values(), origins, places, strict=True)
+    )
+    _refuse_overwriting(jobs, {real for real, _ in photos})
+    return Plan(jobs, ignored, tuple(shut))
+
+
+def _entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Each input, and the folder that it is mirrored from."""
+    for entry in inputs:
+        if not is_folder(entry) and not is_file(entry):
+            raise UsageError(f"no file or folder {entry}", "check the path")
+        yield entry, entry if is_folder(entry) else entry.parent
+    here = Path.cwd()
+    for entry in listed:  # one that is gone by now fails alone, when it is read
+        path = Path(os.path.normpath(here / entry))
+        if path.is_relative_to(here):
+            yield path.relative_to(here), Path()
+        else:
+            yield path, path if is_folder(path) else path.parent
+
+
+def _places(origins: Sequence[Path], config: ApplyConfig, style: str) -> list[Path]:
+    """Where each photo goes below the output folder; no two places differ in case only."""
+    if len(set(origins)) < len(origins):
+        twice = next(origin for origin in origins if origins.count(origin) > 1)
+        raise UsageError(
+            f"two photos would both become {twice}", "stylize these inputs in separate runs"
+        )
+    suffixes = [_suffix(origin, config.format) for origin in origins]
+    # Folders first: no file may take the name of one.
+    taken = {_folded(folder) for origin in origins for folder in origin.parents}
+    places: dict[int, Path] = {}
+    changed = [
+        FORMATS.get(origin.suffix.lower()) != FORMATS[suffix.lower()]
+        for origin, suffix in zip(origins, suffixes, strict=True)
+    ]
+    for index in sorted(range(len(origins)), key=changed.__getitem__):
+        for stem in _stems(origins[index]):
+            name = _file_name(config.name, stem, style, suffixes[index])
+            place = origins[index].with_name(name)
+            if _folded(place) not in taken:
+                break
+        taken.add(_folded(place))
+        places[index] = place
+        if place.parts[0] == STATE_FOLDER:
+            raise UsageError(f"{place} lies where stylize keeps its own files", "rename it")
+    return [places[index] for index in range(len(origins))]
+
+
+def _stems(origin: Path) -> Iterator[str]:
+    yield origin.stem
+    yield origin.name
+    number = 2
+    while True:
+        yield f"{origin.name}~{number}"
+        number += 1
+
+
+def _suffix(origin: Path, kind: str) -> str:
+    if kind != "keep":
+        return f".{kind}"
+    return origin.suffix if origin.suffix.lower() in FORMATS else ".png"
+
+
+def _folded(place: Path) -> str:
+    """Equal for names that some file systems take for the same."""
+    return unicodedata.normalize("NFC", str(place)).casefold()
+
+
+def _file_name(template: str, stem: str, style: str, suffix: str) -> str:
+    """The template filled in; where that is too long, a hash stands for the rest of the stem."""
+    name = template.format(stem=stem, style=style, suffix=suffix)
+    excess = len(os.fsencode(name)) - MAX_NAME_BYTES
+    if excess <= 0:
+        return name
+    mark = "~" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
+    room = len(os.fsencode(stem)) - excess - len(mark)
+    if room < 1:
+        raise UsageError(f"--name makes names of more than {MAX_NAME_BYTES} bytes", "shorten it")
+    short = os.fsencode(stem)[:room].decode(errors="ignore") + mark
+    return template.format(stem=short, style=style, suffix=suffix)
+
+
+def _refuse_overwriting(jobs: Sequence[Job], photos: set[str]) -> None:
+    for job in jobs:
+        if os.path.realpath(job.target) in photos:
+            raise UsageError(
+                f"{job.target} is a photo to be stylized and would be overwritten",
+                "choose another output folder",
+            )

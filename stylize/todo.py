@@ -1,0 +1,101 @@
+"""Plan and manifest -> what is left to do. Hashes files, looks at no pixel, changes nothing."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stylize.assets import SUFFIX, find_style
+from stylize.config import ApplyConfig
+from stylize.errors import UsageError
+from stylize.files import digest, is_file, is_folder
+from stylize.manifest import Manifest, State
+from stylize.plan import Job, Plan, make_plan
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job, the file of its mask if there is one, and how its output stands now."""
+
+    job: Job
+    mask: Path | None
+    state: State
+
+    @property
+    def open(self) -> bool:
+        return self.state in (State.NEW, State.STALE)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What decides how outputs look: the style's name and sha256, and the options."""
+
+    name: str
+    style: str
+    options: dict[str, Any]
+
+
+def make_recipe(style: str, config: ApplyConfig) -> Recipe:
+    """Raises StyleFileError if there is no such style."""
+    path = find_style(style)
+    return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
+
+
+def survey(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
+    """Every job of the plan with its state; with `config.overwrite`, all that exists is stale."""
+
+    def task(job: Job) -> Task:
+        mask = find_mask(job, config.masks)
+        state = manifest.state(job, mask, recipe.style, recipe.options)
+        if config.overwrite and state is not State.NEW:
+            state = State.STALE
+        return Task(job, mask, state)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(task, plan.jobs))
+
+
+def find_mask(job: Job, folder: str | None) -> Path | None:
+    """The mask of a photo: `folder` mirrors the inputs, in PNG files or in the photos' own format.
+
+    `sub/a.jpg` has its mask in `sub/a.png`, `sub/a.jpg.png` or `sub/a.jpg`.
+    """
+    if folder is None:
+        return None
+    place = Path(folder) / job.origin
+    for path in (place.with_suffix(".png"), place.with_name(place.name + ".png"), place):
+        if is_file(path):
+            return path
+    return None
+
+
+def look_over(
+    style: str,
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    listed: Sequence[Path] = (),
+) -> tuple[Plan, list[Task]]:
+    """The plan and what `apply` would do, without doing anything.
+
+    Raises:
+        UsageError: as `apply` would, for style, inputs, masks or output folder.
+    """
+    plan, recipe = make_ready(style, inputs, output, config, listed)
+    return plan, survey(plan, Manifest(output), recipe, config)
+
+
+def make_ready(
+    style: str,
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    listed: Sequence[Path] = (),
+) -> tuple[Plan, Recipe]:
+    """Plan and recipe of a run; raises UsageError for whatever makes it senseless."""
+    recipe = make_recipe(style, config)
+    if config.masks is not None and not is_folder(config.masks):
+        raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
+    return make_plan(inputs, output, config, recipe.name, listed), recipe
