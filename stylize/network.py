@@ -1,7 +1,8 @@
 """The transformer networks: image -> image, one forward pass (Johnson et al. 2016).
 
 Both take and return (N, 3, H, W) float tensors, sRGB in [0, 1], any H, W >= 1; padding happens
-inside. Every photo is normalized on its own, so a batch of N equals N singles.
+inside. Every photo is normalized on its own, so a batch of N equals N singles. With a mask, (N, 1,
+H, W) and >= 0, every norm takes its statistics by these weights; a mask of ones is as none.
 """
 
 import torch
@@ -55,20 +56,25 @@ class TransformerNet(nn.Module):
         self.norm2 = InstanceNorm2d(config.head_channels)
         self.up3 = SubPixel(config.head_channels, 3)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
         # The objective sees a frame around a picture, the zero padding of VGG-16, and along it a
         # network learns to paint lines. In use they fall on a margin that is cut off.
         margin = 0 if self.training else self.MARGIN
         right, below = (margin + -side % self.FOLD for side in (width, height))
-        x = F.pad(image.float() - 0.5, (margin, right, margin, below), mode="replicate")
+        padding = (margin, right, margin, below)
+        x = F.pad(image.float() - 0.5, padding, mode="replicate")
+        _, of_half, of_quarter, of_eighth = halvings(mask, padding, times=3)
         x = F.pixel_unshuffle(x, 4)
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
-        quarter = self.stem(x, self.noise(self._noise(x)), relu=True)
-        eighth = self.body(self.down(quarter, relu=True))
+        quarter = self.stem(x, self.noise(self._noise(x)), relu=True, mask=of_quarter)
+        eighth = self.down(quarter, relu=True, mask=of_eighth)
+        for block in self.body:
+            eighth = block(eighth, of_eighth)
         # The half pixels undo one another and that of the strided convolution, all but one.
-        x = self.norm1(blur(self.up1(eighth), BOX, before=0), quarter, relu=True)
-        x = self.norm2(blur(self.up2(x), BOX, before=1), relu=True)
+        x = blur(self.up1(eighth), BOX, before=0)
+        x = self.norm1(x, quarter, relu=True, mask=of_quarter)
+        x = self.norm2(blur(self.up2(x), BOX, before=1), relu=True, mask=of_half)
         # Rows and columns whose texture differs in strength differ in brightness once it is bent:
         # ReLU makes a grid out of that, which blurring once more takes away.
         x = blur(x, BINOMIAL, before=1)
@@ -99,8 +105,15 @@ class ConvNorm(nn.Module):
         )
         self.norm = InstanceNorm2d(outputs)
 
-    def forward(self, x: Tensor, residual: Tensor | None = None, *, relu: bool = False) -> Tensor:
-        out: Tensor = self.norm(self.conv(x), residual, relu=relu)
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        relu: bool = False,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        out: Tensor = self.norm(self.conv(x), residual, relu=relu, mask=mask)
         return out
 
 
@@ -112,8 +125,8 @@ class ResidualBlock(nn.Module):
         self.conv1 = ConvNorm(channels, channels)
         self.conv2 = ConvNorm(channels, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv2(self.conv1(x, relu=True), x)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x, relu=True, mask=mask), x, mask=mask)
         return out
 
 
@@ -133,6 +146,18 @@ class SubPixel(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(self.conv(x), 2)
+
+
+def halvings(
+    mask: Tensor | None, padding: tuple[int, int, int, int], times: int
+) -> list[Tensor | None]:
+    """A mask padded as the image is, and halved once, twice ... by averaging; of none, none."""
+    if mask is None:
+        return [None] * (times + 1)
+    masks = [F.pad(mask.float(), padding, mode="replicate")]
+    for _ in range(times):
+        masks.append(F.avg_pool2d(masks[-1], 2))
+    return [*masks]
 
 
 def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
@@ -197,18 +222,21 @@ class JohnsonNet(nn.Module):
         self.in5 = InstanceNorm2d(32)
         self.deconv3 = ReflectConv(32, 3, kernel_size=9)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
         # Reflection needs a side longer than its margin; sizes are rounded up to the two halvings.
         right, below = (max(8, side + -side % 4) - side for side in (width, height))
-        x = F.pad(image.float() * 255, (0, right, 0, below), mode="replicate")
+        padding = (0, right, 0, below)
+        x = F.pad(image.float() * 255, padding, mode="replicate")
+        of_full, of_half, of_quarter = halvings(mask, padding, times=2)
         x = x.to(self.in1.weight.dtype)
-        x = self.in1(self.conv1(x), relu=True)
-        x = self.in2(self.conv2(x), relu=True)
-        x = self.in3(self.conv3(x), relu=True)
-        x = self.res5(self.res4(self.res3(self.res2(self.res1(x)))))
-        x = self.in4(self.deconv1(F.interpolate(x, scale_factor=2)), relu=True)
-        x = self.in5(self.deconv2(F.interpolate(x, scale_factor=2)), relu=True)
+        x = self.in1(self.conv1(x), relu=True, mask=of_full)
+        x = self.in2(self.conv2(x), relu=True, mask=of_half)
+        x = self.in3(self.conv3(x), relu=True, mask=of_quarter)
+        for block in (self.res1, self.res2, self.res3, self.res4, self.res5):
+            x = block(x, of_quarter)
+        x = self.in4(self.deconv1(F.interpolate(x, scale_factor=2)), relu=True, mask=of_half)
+        x = self.in5(self.deconv2(F.interpolate(x, scale_factor=2)), relu=True, mask=of_full)
         out: Tensor = self.deconv3(x)[..., :height, :width].float() / 255
         return out if self.training else out.clamp(0, 1)
 
@@ -236,7 +264,7 @@ class JohnsonBlock(nn.Module):
         self.conv2 = ReflectConv(channels, channels, kernel_size=3)
         self.in2 = InstanceNorm2d(channels)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.in1(self.conv1(x), relu=True)
-        out: Tensor = self.in2(self.conv2(y), x)
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        y = self.in1(self.conv1(x), relu=True, mask=mask)
+        out: Tensor = self.in2(self.conv2(y), x, mask=mask)
         return out

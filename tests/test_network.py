@@ -13,6 +13,7 @@ from stylize.network import (
     TransformerNet,
     blur,
     build_network,
+    halvings,
     white_noise,
 )
 
@@ -62,6 +63,53 @@ def test_a_gain_and_an_offset_of_the_photo_cancel():
     image = torch.rand(1, 3, 64, 48)
     offset = torch.tensor([0.1, 0.2, 0.05]).view(1, 3, 1, 1)
     assert torch.allclose(net(image), net(image * 0.4 + offset), atol=2e-3)
+
+
+@both
+@pytest.mark.parametrize("size", [(64, 64), (33, 50), (1, 3)])
+def test_a_mask_of_ones_is_as_none(architecture, size):
+    net = network(architecture)
+    images = torch.rand(2, 3, *size)
+    assert torch.allclose(net(images, torch.ones(2, 1, *size)), net(images), atol=1e-4)
+    assert torch.allclose(net(images, torch.zeros(2, 1, *size)), net(images), atol=1e-4)
+
+
+@both
+def test_what_lies_far_outside_of_the_mask_does_not_count(architecture):
+    """Further away than the layers reach (some 60 pixels), it could only come in by statistics."""
+    net = network(architecture)
+    inside = slice(88, 112)
+    mask = torch.zeros(1, 1, 200, 200)
+    mask[..., inside, inside] = 1
+    photo = torch.rand(1, 3, 200, 200)
+    other = torch.rand(1, 3, 1, 1).expand_as(photo).clone()
+    other[..., 16:-16, 16:-16] = photo[..., 16:-16, 16:-16]
+    one, two = (net(image, mask)[..., inside, inside] for image in (photo, other))
+    assert torch.allclose(one, two, atol=1e-5)
+    one, two = (net(image)[..., inside, inside] for image in (photo, other))
+    assert not torch.allclose(one, two, atol=1e-3)
+
+
+def test_statistics_are_those_of_the_masked_part():
+    """Behind the first norm, before anything is added to it: mean 0, variance 1 under the mask."""
+    net = network("quarter")
+    net.stem.norm.weight.fill_(1)
+    net.stem.norm.bias.zero_()
+    x = torch.rand(2, 48, 16, 20)
+    mask = (torch.rand(2, 1, 16, 20) > 0.5).float()
+    y = net.stem(x, mask=mask)
+    share = mask / mask.sum(dim=(2, 3), keepdim=True)
+    mean = (share * y).sum(dim=(2, 3))
+    assert torch.allclose(mean, torch.zeros(2, 8), atol=1e-4)
+    assert torch.allclose((share * y**2).sum(dim=(2, 3)), torch.ones(2, 8), atol=1e-2)
+
+
+def test_masks_are_halved_by_averaging():
+    mask = torch.tensor([[1.0, 0, 0], [0, 0, 0], [1, 1, 1]]).view(1, 1, 3, 3)
+    full, half, quarter = halvings(mask, (0, 1, 0, 1), times=2)
+    assert full[0, 0, :, 3].tolist() == [0, 0, 1, 1]
+    assert half[0, 0].tolist() == [[0.25, 0], [1, 1]]
+    assert quarter.item() == 0.5625
 
 
 def test_the_margin_is_more_of_the_border_and_is_cut_off():
