@@ -7,12 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageCms, PngImagePlugin, TiffImagePlugin
+from PIL import Image, ImageCms, PngImagePlugin
 
 from stylize.errors import ImageError
+from stylize.exif import without_orientation
 from stylize.files import FORMATS, write_file
 from stylize.images import ANIMATIONS, PAGES, Photo, Picture
-from stylize.metadata import IPTC_TAG, XMP_TAG, Metadata, jpeg_segment
+from stylize.metadata import Metadata, as_tiff_tags, jpeg_segment
 
 QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
 WITHOUT_ALPHA = frozenset({"JPEG", "BMP"})  # Pillow writes alpha into a BMP, and reads none of it
@@ -57,8 +58,8 @@ def encode(
 ) -> tuple[bytes, list[str]]:
     """`images`, with timing and metadata of `picture`, as the content of a file; and warnings.
 
-    Tagged as sRGB. JPEG keeps the full resolution of colour (4:4:4), TIFF is compressed without
-    loss; `quality`, 1 to 100, is for JPEG, WebP and AVIF.
+    Tagged as sRGB. JPEG keeps the full resolution of colour (4:4:4), TIFF is not compressed
+    (Pillow's compressing encoder loses EXIF); `quality`, 1 to 100, is for JPEG, WebP and AVIF.
 
     Raises:
         ImageError: the encoder fails.
@@ -73,6 +74,8 @@ def encode(
         options |= {"save_all": True, "append_images": list(images[1:])}
         if picture.durations is not None:
             options |= _timing(kind, images, picture)
+            if kind == "AVIF" and picture.loop:
+                warnings.append(f"played for ever, not {picture.loop} times: it is an AVIF file")
     buffer = io.BytesIO()
     try:
         images[0].save(buffer, kind, **options)
@@ -100,10 +103,10 @@ def _encoder_options(kind: str, quality: int | None) -> dict[str, Any]:
         options["quality"] = QUALITY[kind] if quality is None else quality
     if kind in ("JPEG", "AVIF"):
         options["subsampling"] = "4:4:4"
+    if kind == "AVIF":
+        options |= {"codec": "aom", "advanced": {"alpha:cq-level": "0"}}  # alpha without loss
     if kind == "WEBP":
         options["exact"] = True  # colours under full transparency stay
-    if kind == "TIFF":
-        options["compression"] = "tiff_lzw"
     return options
 
 
@@ -132,15 +135,13 @@ def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], li
     options: dict[str, Any] = {}
     if metadata.dpi is not None and kind in ("JPEG", "PNG", "TIFF", "BMP"):
         options["dpi"] = metadata.dpi
-    if "EXIF" in kept:
-        options["exif"] = kept["EXIF"]
     if kind == "TIFF":
-        tags = TiffImagePlugin.ImageFileDirectory_v2()
-        for name, tag in (("XMP", XMP_TAG), ("IPTC", IPTC_TAG)):
-            if name in kept:
-                tags[tag] = kept[name]
-        options["tiffinfo"] = tags
-    elif kind == "PNG" and "XMP" in kept:
+        options["tiffinfo"] = as_tiff_tags(metadata)
+        return options, warnings
+    if "EXIF" in kept:
+        # Pillow writes EXIF with an orientation anew for AVIF, and loses what is not ASCII.
+        options["exif"] = without_orientation(kept["EXIF"]) if kind == "AVIF" else kept["EXIF"]
+    if kind == "PNG" and "XMP" in kept:
         options["pnginfo"] = PngImagePlugin.PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", kept["XMP"].decode(errors="replace"))
     elif "XMP" in kept:

@@ -1,14 +1,16 @@
 """What a picture file says beside its pixels: EXIF, XMP, IPTC, resolution. Read, cleaned, put back.
 
 Values are carried as they are. What no longer holds is put right: pixels are upright (orientation
-1), sRGB, perhaps of another size; an embedded thumbnail shows the photo and is left out.
+1), sRGB, perhaps of another size; an embedded thumbnail shows the photo and is blanked.
 """
 
 import re
 from dataclasses import dataclass, replace
 
 from PIL import Image, TiffImagePlugin
-from PIL.ExifTags import IFD, Base
+from PIL.ExifTags import IFD
+
+from stylize import exif as exif_block
 
 # TIFF tags that describe how pixels are stored, and blocks that are carried by themselves.
 _STRUCTURE = frozenset(
@@ -19,7 +21,6 @@ _STRUCTURE = frozenset(
         *(700, 33723, 34377, 34675, 37724, 50341, 50838, 50839),
     }
 )  # fmt: skip
-_SRGB, _UNKNOWN_COLOUR = 1, 0xFFFF  # values of EXIF's ColorSpace
 _IPTC_RESOURCE = 0x0404  # of Photoshop's image resources
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 
@@ -42,8 +43,9 @@ def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, li
     warnings = []
     exif = xmp = iptc = b""
     try:
-        exif = _clean_exif(image.getexif(), gps=gps)
-    except Exception:  # noqa: BLE001 Pillow raises all kinds on damaged tags
+        raw = _raw_exif(image)
+        exif = raw and exif_block.clean(raw, gps=gps)
+    except Exception:  # noqa: BLE001 Pillow raises all kinds on damaged tags of a TIFF
         warnings.append("damaged EXIF left out")
     try:
         xmp = _clean_xmp(_raw_xmp(image), gps=gps)
@@ -55,35 +57,37 @@ def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, li
 
 def resized(metadata: Metadata, width: int, height: int) -> Metadata:
     """With the pixel dimensions in the EXIF, if they are there, set to those."""
-    if not metadata.exif:
-        return metadata
+    exif = metadata.exif and exif_block.with_size(metadata.exif, width, height)
+    return replace(metadata, exif=exif)
+
+
+def _raw_exif(image: Image.Image) -> bytes:
+    """The block as it is; of a TIFF, whose own tags these are, one made of what is no structure."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return bytes(image.info.get("exif", b""))
+    tags = image.getexif()
     exif = Image.Exif()
-    exif.load(metadata.exif)
-    exif[IFD.Exif] = details = dict(exif.get_ifd(IFD.Exif))
-    for tag, value in ((Base.ExifImageWidth, width), (Base.ExifImageHeight, height)):
-        if tag in details:
-            details[tag] = value
-    return replace(metadata, exif=exif.tobytes())
+    for tag in set(tags) - _STRUCTURE:
+        exif[tag] = dict(tags.get_ifd(tag)) if tag in tuple(IFD) else _as_read(tags[tag])
+    return exif.tobytes() if len(exif) else b""
 
 
-def _clean_exif(exif: Image.Exif, *, gps: bool) -> bytes:
-    clean = Image.Exif()
-    clean.endian = exif.endian or clean.endian
-    for tag in set(exif) - _STRUCTURE:
-        clean[tag] = exif[tag]
-    if IFD.Exif in clean:
-        clean[IFD.Exif] = details = dict(exif.get_ifd(IFD.Exif))
-        if IFD.Interop in details:
-            details[IFD.Interop] = dict(exif.get_ifd(IFD.Interop))
-        if details.get(Base.ColorSpace) == _UNKNOWN_COLOUR:
-            details[Base.ColorSpace] = _SRGB
-    if IFD.GPSInfo in clean:
-        clean[IFD.GPSInfo] = dict(exif.get_ifd(IFD.GPSInfo))
-        if not gps:
-            del clean[IFD.GPSInfo]
-    if Base.Orientation in clean:
-        clean[Base.Orientation] = 1
-    return clean.tobytes() if len(clean) else b""
+def _as_read(value: object) -> object:
+    """The bytes of a text that is not ASCII: Pillow reads Latin-1, and writes question marks."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
+
+
+def as_tiff_tags(metadata: Metadata) -> Image.Exif:
+    """All of it as the tags of a TIFF file."""
+    tags = Image.Exif()
+    if metadata.exif:
+        tags.load(metadata.exif)
+        for tag, value in tags.items():
+            tags[tag] = _as_read(value)
+    for tag, block in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
+        if block:
+            tags[tag] = block
+    return tags
 
 
 def _raw_xmp(image: Image.Image) -> bytes:
