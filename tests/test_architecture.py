@@ -12,7 +12,7 @@ import stylize
 PACKAGE = Path(stylize.__file__).parent
 LEVELS = (
     ("_version", "errors", "config", "assets", "files", "events", "header"),
-    ("device", "images", "batches"),
+    ("device", "images", "masks", "look", "batches"),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
         *("instance_norm_triton", "instance_norm_kernels", "network", "checkpoint"),
