@@ -15,7 +15,7 @@ from stylize.header import StyleHeader
 from stylize.images import Photo, merge_alpha, split_photo, to_mask, to_picture, to_tensor
 from stylize.instance_norm_ops import backend
 from stylize.look import apply_look
-from stylize.masks import product_mask
+from stylize.masks import balance, product_mask
 
 AS_TRAINED = Look()
 
@@ -76,18 +76,29 @@ class Style:
     def stylize_photos(self, photos: list[Photo], look: Look = AS_TRAINED) -> list[Image.Image]:
         """Stylize decoded photos of one and the same size in one batch; alpha is put back.
 
+        A flat background that is nearly the whole photo counts less in the statistics (`balance`).
         `Photo.mask` says where the background is that `look` may keep; without, there is none.
         """
         images = torch.stack([to_tensor(photo.rgb) for photo in photos])
-        masks = None
-        if look.keep_background and any(photo.mask for photo in photos):
-            whole = torch.ones(1, *images.shape[2:])
-            masks = torch.stack([to_mask(photo.mask) if photo.mask else whole for photo in photos])
-        results = apply_look(self(images, masks), images, masks, look)
+        masks = [photo.mask if look.keep_background else None for photo in photos]
+        weights = [
+            balance(photo.rgb) if mask is None else mask
+            for photo, mask in zip(photos, masks, strict=True)
+        ]
+        results = apply_look(self(images, _stack(weights)), images, _stack(masks), look)
         return [
             merge_alpha(to_picture(result), photo.alpha)
             for result, photo in zip(results, photos, strict=True)
         ]
+
+
+def _stack(masks: list[Image.Image | None]) -> Tensor | None:
+    """(N, 1, H, W), ones for a photo that has none; None if no photo has one."""
+    known = [mask for mask in masks if mask is not None]
+    if not known:
+        return None
+    whole = Image.new("L", known[0].size, 255)
+    return torch.stack([to_mask(whole if mask is None else mask) for mask in masks])
 
 
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:

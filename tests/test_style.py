@@ -7,8 +7,8 @@ from PIL import Image
 from stylize import load_style
 from stylize.config import Look
 from stylize.errors import DeviceError, StyleFileError, UsageError
-from stylize.images import Photo, to_picture, to_tensor
-from stylize.masks import flat_background
+from stylize.images import Photo, to_mask, to_picture, to_tensor
+from stylize.masks import balance, flat_background
 
 
 @pytest.fixture
@@ -114,6 +114,14 @@ def test_photos_with_and_without_a_mask_in_one_batch(style):
     assert np.array_equal(alone[1], style.stylize(whole.rgb))
     # A mask is a thing of keep_background alone.
     assert np.array_equal(style.stylize_photos([masked])[0], style.stylize(masked.rgb))
+
+
+def test_a_small_product_on_white_goes_through_balanced(style):
+    picture = Image.new("RGB", (64, 64), "white")
+    picture.paste(draw_picture(0, 20, 20).point(lambda level: level * 3 // 4), (20, 20))
+    weights = to_mask(balance(picture))[None]
+    expected = to_picture(style(to_tensor(picture)[None], weights)[0])
+    assert np.array_equal(style.stylize(picture), expected)
 
 
 def test_strength_0_is_the_photo(style):
