@@ -19,6 +19,9 @@ CLEAR = 32  # levels: a product that differs by less is mask 255 nowhere along i
 
 Levels = NDArray[np.uint8]
 Region = NDArray[np.bool_]
+MOST = 0.75  # of a photo's statistics that a flat background makes up
+LEAST = 0.01  # of a photo: less than that is dust, and no product to go by
+SMALL = 128  # pixels on the longest side are enough to see how much is background
 
 
 def product_mask(photo: Photo) -> Image.Image | None:
@@ -62,6 +65,26 @@ def flat_background(rgb: Image.Image) -> Image.Image | None:
     matte = np.where(near, distance / whole * 255 + 0.5, 255).astype(np.uint8)
     matte[background] = 0
     return Image.fromarray(matte)
+
+
+def balance(rgb: Image.Image) -> Image.Image | None:
+    """What each pixel counts in the statistics of a photo that is nearly all flat background.
+
+    Norms bring whatever there is to full strength: on a small product's white ground, the network's
+    own noise. Counted by these weights, a flat background makes up `MOST` of the photo; None where
+    it does not make up more anyway.
+    """
+    scale = min(1, SMALL / max(rgb.size))
+    width, height = (max(1, round(side * scale)) for side in rgb.size)
+    mask = flat_background(rgb.resize((width, height), Image.Resampling.NEAREST))
+    if mask is None:
+        return None
+    product = float(np.asarray(mask).mean() / 255)
+    if not 0 < product < 1 - MOST:
+        return None
+    weight = MOST / (1 - MOST) * max(product, LEAST) / (1 - product)
+    weights = mask.point([round(weight * 255 + (1 - weight) * level) for level in range(256)])
+    return weights.resize(rgb.size, Image.Resampling.BILINEAR)
 
 
 def connected_to_border(region: Region) -> Region:

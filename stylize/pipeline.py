@@ -213,7 +213,7 @@ class Pipeline:
 
 def _with_masks(picture: Picture, task: Task) -> Picture:
     """Every frame with the mask of its product: from the task's file, or found in the frame."""
-    given = task.mask and read_mask(task.mask, picture.frames[0].size)
+    given = read_mask(task.mask, picture.frames[0].size) if task.mask else None
     found = [product_mask(replace(frame, mask=given)) for frame in picture.frames]
     frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
     warnings = picture.warnings + ((NO_MASK,) if None in found else ())

@@ -15,7 +15,7 @@ LEVELS = (
         *("_version", "errors", "config", "assets", "files", "events", "header"),
         *("plan", "manifest", "todo"),
     ),
-    ("device", "metadata", "images", "formats", "masks", "batches"),
+    ("device", "exif", "metadata", "images", "formats", "masks", "look", "batches"),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
         *("instance_norm_triton", "instance_norm_kernels", "network", "checkpoint"),
@@ -24,7 +24,7 @@ LEVELS = (
     ("trainer", "preview", "style", "pipeline", "apply", "train", "progress"),
     ("cli_common", "cli_apply", "cli_train", "cli", "__main__"),
 )
-WITHOUT_TORCH = (*LEVELS[0], "metadata", "progress", "cli")
+WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")
 
 
 def level_of(module: str) -> int:

@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFilter
 
 from stylize.images import Photo, read_photo
-from stylize.masks import connected_to_border, flat_background, from_alpha, product_mask
+from stylize.masks import (
+    balance,
+    connected_to_border,
+    flat_background,
+    from_alpha,
+    product_mask,
+)
 
 ON_FLAT_GROUND = {"anemone", "cherries", "light-bulb", "stethoscope", "tractor-wheel"}
 
@@ -146,3 +152,34 @@ def test_what_a_mask_comes_from():
 def test_alpha_counts_where_anything_is_seen():
     alpha = Image.fromarray(np.array([[0, 1, 128, 255]], np.uint8))
     assert np.asarray(from_alpha(alpha)).tolist() == [[0, 255, 255, 255]]
+
+
+def test_a_small_product_counts_for_a_quarter():
+    picture, share = disc(400, (255, 255, 255), (0, 80, 0), radius=0.1)
+    weights = np.asarray(balance(picture), float) / 255
+    product = share / 255
+    assert product.mean() < 0.05
+    assert (weights * product).sum() / weights.sum() == pytest.approx(0.25, rel=0.1)
+    assert weights[share == 255].mean() > 0.95
+    assert weights[0, 0] == weights[-1, -1] == weights.min()
+
+
+def test_a_speck_of_dust_is_not_what_counts():
+    picture = Image.new("RGB", (100, 100), "white")
+    picture.putpixel((50, 50), (0, 0, 0))
+    weights = np.asarray(balance(picture), float)
+    assert weights[50, 50] / weights.sum() < 0.01
+
+
+def test_other_photos_are_balanced_as_they_are():
+    large, _ = disc(200, (255, 255, 255), (0, 80, 0), radius=0.35)
+    for picture in (large, draw_picture(0), Image.new("RGB", (40, 30), "white")):
+        assert balance(picture) is None
+
+
+@pytest.mark.parametrize("ground", ["white", "navy"])
+def test_balance_is_continuous_in_the_size_of_the_product(ground):
+    """Where it sets in, at a quarter of the photo, it changes nothing yet."""
+    picture = Image.new("RGB", (100, 100), ground)
+    picture.paste((200, 60, 40), (10, 10, 60, 59))  # 24.5 %
+    assert 0.95 < np.asarray(balance(picture)).min() / 255 < 1

@@ -1,0 +1,153 @@
+"""What is made of the network's result: colours of the photo, less of the style, its background.
+
+Tensors are (N, 3, H, W) in fp32, sRGB in [0, 1]; masks (N, 1, H, W) in [0, 1].
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.config import Look
+
+HALVINGS = 14  # of the range that a chroma lies in: less than 1e-4 of it is left
+ROUNDING = 1e-5  # of linear light
+EDGE = 3  # pixels: a soft edge is made of colours from no further away
+WINDOW, SHRINK = 2, 4  # recolour: pixels around one, in pictures that much smaller
+EVEN = 1e-3  # recolour: variance below which a window counts as of one colour
+
+# Oklab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cones, and
+# their cube roots -> lightness, green to red, blue to yellow.
+_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+_FROM_CONES, _FROM_LAB = (
+    torch.linalg.inv(torch.tensor(matrix, dtype=torch.float64)).tolist()
+    for matrix in (_CONES, _LAB)
+)
+
+
+def apply_look(stylized: Tensor, photo: Tensor, mask: Tensor | None, look: Look) -> Tensor:
+    """The network's result, changed as `look` says; at its defaults `stylized` itself."""
+    if look.preserve_color:
+        stylized = preserve_color(stylized, photo)
+    if look.strength < 1:
+        stylized = fuse(stylized, photo, look.strength)
+    if look.keep_background and mask is not None:
+        stylized = keep_background(stylized, photo, mask)
+    return stylized
+
+
+def preserve_color(stylized: Tensor, photo: Tensor) -> Tensor:
+    """Lightness from `stylized`, hue and chroma from `photo`, in Oklab.
+
+    Where sRGB has no colour as light and as strong as that, chroma is made smaller until there is
+    one, so lightness and hue stay.
+    """
+    lab = torch.cat([to_oklab(stylized)[:, :1], to_oklab(photo)[:, 1:]], dim=1)
+    linear = _to_linear(lab)
+    outside = ~_in_gamut(linear)
+    if outside.any():
+        pixels = lab.movedim(1, -1)[outside].T[None, ..., None]  # (1, 3, pixels, 1)
+        linear.movedim(1, -1)[outside] = _to_linear(_fit_chroma(pixels))[0, ..., 0].T
+    return _from_linear(linear)
+
+
+def fuse(stylized: Tensor, photo: Tensor, strength: float) -> Tensor:
+    """From the photo (strength 0) to the stylized picture (1), on a way without double edges.
+
+    Half way between two pictures, both can be seen. So the way is a Bezier curve by way of a third:
+    the photo in the stylized picture's colours (`recolour`). First the photo takes on the colours,
+    with its own edges; then come the strokes.
+    """
+    way = recolour(photo, stylized)
+    rest = 1 - strength
+    return rest**2 * photo + 2 * strength * rest * way + strength**2 * stylized
+
+
+def recolour(photo: Tensor, stylized: Tensor) -> Tensor:
+    """The photo in the stylized picture's colours: in every window, the gain and offset of each
+    channel that bring it closest, found on smaller pictures (guided filter, He & Sun 2015)."""
+    size = photo.shape[-2:]
+    small = [max(1, side // SHRINK) for side in size]
+    means = (
+        _window_mean(F.interpolate(part, small, mode="area"), WINDOW)
+        for part in (photo, stylized, photo * photo, photo * stylized)
+    )
+    one, other, square, product = means
+    gain = (product - one * other) / (square - one * one + EVEN)
+    offset = other - gain * one
+    gain, offset = (
+        F.interpolate(_window_mean(part, WINDOW), size, mode="bilinear") for part in (gain, offset)
+    )
+    return (gain * photo + offset).clamp(0, 1)
+
+
+def keep_background(stylized: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
+    """`stylized` on the product, `photo` on the background, by the mask.
+
+    The pixels of a soft edge already are a mixture in both pictures, and mixing them again would
+    leave a seam. They are mixed anew, of the clear background and the clear product next to them.
+    """
+    ground = torch.where(mask > 0, _spread(photo, mask == 0), photo)
+    inside = torch.where(mask < 1, _spread(stylized, mask == 1), stylized)
+    return torch.lerp(ground, inside, mask)
+
+
+def to_oklab(image: Tensor) -> Tensor:
+    """sRGB -> lightness in [0, 1], a, b."""
+    linear = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+    return _mix(_LAB, _mix(_CONES, linear) ** (1 / 3))
+
+
+def _to_linear(lab: Tensor) -> Tensor:
+    """Oklab -> linear sRGB, outside of [0, 1] for what is no sRGB colour."""
+    return _mix(_FROM_CONES, _mix(_FROM_LAB, lab) ** 3)
+
+
+def _from_linear(linear: Tensor) -> Tensor:
+    linear = linear.clamp(0, 1)
+    return torch.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055
+    ).clamp(0, 1)
+
+
+def _in_gamut(linear: Tensor) -> Tensor:
+    """(N, 3, ...) -> (N, ...)."""
+    return ((linear >= -ROUNDING) & (linear <= 1 + ROUNDING)).all(dim=1)
+
+
+def _fit_chroma(lab: Tensor) -> Tensor:
+    """The same lightness and hue with the largest chroma, up to its own, that sRGB has."""
+    lightness, chroma = lab[:, :1], lab[:, 1:]
+    least = torch.zeros_like(lightness)  # grey is always in the gamut
+    for step in range(1, HALVINGS + 1):
+        larger = least + 0.5**step
+        fits = _in_gamut(_to_linear(torch.cat([lightness, larger * chroma], dim=1)))
+        least = torch.where(fits[:, None], larger, least)
+    return torch.cat([lightness, least * chroma], dim=1)
+
+
+def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
+    return torch.einsum("ij,njhw->nihw", image.new_tensor(matrix), image)
+
+
+def _spread(image: Tensor, known: Tensor) -> Tensor:
+    """The mean of the known pixels near each; where there are none, the image itself."""
+    count = _window_mean(known.float(), EDGE)
+    mean = _window_mean(image * known, EDGE) / count.clamp_min(1e-6)
+    return torch.where(count > 0, mean, image)
+
+
+def _window_mean(image: Tensor, radius: int) -> Tensor:
+    """Over squares of 2 radius + 1 pixels; borders are replicated."""
+    image = F.pad(image, (radius,) * 4, mode="replicate")
+    return F.avg_pool2d(F.avg_pool2d(image, (2 * radius + 1, 1), 1), (1, 2 * radius + 1), 1)
