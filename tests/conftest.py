@@ -37,6 +37,17 @@ def draw_picture(seed: int, width: int = 64, height: int = 64) -> Image.Image:
     return Image.fromarray((levels / 3).astype(np.uint8))
 
 
+def make_tree(root: Path) -> Path:
+    """Pictures, other files, hidden ones and a loop of links; all files are empty."""
+    for name in ("b.jpg", "A.PNG", "sub/c.webp", "sub/deep/d.gif", "notes.txt", ".hidden.jpg"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    (root / ".cache").mkdir()
+    (root / ".cache" / "e.jpg").touch()
+    (root / "loop").symlink_to(root)
+    return root
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """A folder tree with six usable photos, one of them in a subfolder."""

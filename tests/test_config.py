@@ -42,12 +42,12 @@ def test_both_weights_zero_is_refused():
         TrainConfig(content_weight=0, style_weight=0)
 
 
-@pytest.mark.parametrize("kind", [NetworkConfig, TrainConfig, ApplyConfig])
+@pytest.mark.parametrize("kind", [NetworkConfig, TrainConfig, Look])
 def test_settings_survive_a_dict(kind):
     assert kind.from_dict(kind().to_dict()) == kind()
 
 
-@pytest.mark.parametrize("kind", [NetworkConfig, TrainConfig, ApplyConfig])
+@pytest.mark.parametrize("kind", [NetworkConfig, TrainConfig, Look])
 def test_settings_are_frozen(kind):
     field = dataclasses.fields(kind)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
