@@ -111,7 +111,7 @@ def _encoder_options(kind: str, quality: int | None) -> dict[str, Any]:
 
 
 def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[str, Any]:
-    options: dict[str, Any] = {"duration": list(picture.durations or ())}
+    options: dict[str, Any] = {"duration": list(picture.durations or ())[picture.still_first :]}
     if picture.loop is not None:
         options["loop"] = picture.loop
     if kind == "GIF" and any("transparency" in image.info for image in images):

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from stylize.config import ApplyConfig, NetworkConfig, TrainConfig
+from stylize.config import ApplyConfig, Look, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 
 
@@ -26,6 +26,13 @@ from stylize.errors import UsageError
         (TrainConfig, "steps", 10**400),
         (ApplyConfig, "size", 0),
         (ApplyConfig, "batch_size", -1),
+        (ApplyConfig, "format", "gif"),
+        (ApplyConfig, "quality", 0),
+        (ApplyConfig, "quality", 101),
+        (ApplyConfig, "max_megapixels", 0.0),
+        (ApplyConfig, "max_megapixels", float("nan")),
+        (Look, "strength", 1.1),
+        (Look, "strength", float("nan")),
         (NetworkConfig, "architecture", "unet"),
         (NetworkConfig, "channels", 1025),
         (NetworkConfig, "blocks", 0),
@@ -64,3 +71,12 @@ def test_a_strange_dict_is_refused(values):
 
 def test_an_integer_serves_as_a_float():
     assert TrainConfig.from_dict({"style_weight": 2}).style_weight == 2
+
+
+def test_what_decides_a_look_is_in_the_recipe_and_the_machine_is_not():
+    recipe = ApplyConfig().recipe()
+    changed = {"size": 5, "precision": "fp32", "look": Look(0.5), "quality": 5, "strip": True}
+    for name, value in (changed | {"strip_gps": True}).items():
+        assert ApplyConfig(**{name: value}).recipe() != recipe
+    for name, value in {"device": "cpu", "batch_size": 3, "overwrite": True}.items():
+        assert ApplyConfig(**{name: value}).recipe() == recipe
