@@ -15,7 +15,7 @@ HALVINGS = 14  # of the range that a chroma lies in: less than 1e-4 of it is lef
 ROUNDING = 1e-5  # of linear light
 EDGE = 3  # pixels: a soft edge is made of colours from no further away
 WINDOW, SHRINK = 2, 4  # recolour: pixels around one, in pictures that much smaller
-EVEN = 1e-3  # recolour: variance below which a window counts as of one colour
+EVEN = 4e-3  # recolour: variance up to which a window is texture, without edges
 
 # Oklab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cones, and
 # their cube roots -> lightness, green to red, blue to yellow.
@@ -83,7 +83,8 @@ def recolour(photo: Tensor, stylized: Tensor) -> Tensor:
         for part in (photo, stylized, photo * photo, photo * stylized)
     )
     one, other, square, product = means
-    gain = (product - one * other) / (square - one * one + EVEN)
+    # Texture that strokes have nothing to do with stays as it is: gain 1.
+    gain = (product - one * other + EVEN) / (square - one * one + EVEN)
     offset = other - gain * one
     gain, offset = (
         F.interpolate(_window_mean(part, WINDOW), size, mode="bilinear") for part in (gain, offset)

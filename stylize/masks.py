@@ -61,10 +61,10 @@ def flat_background(rgb: Image.Image) -> Image.Image | None:
     distance = _distance(levels, colour)
     background = connected_to_border(distance <= TOLERANCE)
     near = _local_maximum(background.view(np.uint8), EDGE).view(np.bool_)
-    whole = np.maximum(_local_maximum(distance, EDGE), CLEAR)
-    matte = np.where(near, distance / whole * 255 + 0.5, 255).astype(np.uint8)
-    matte[background] = 0
-    return Image.fromarray(matte)
+    above = np.maximum(distance, TOLERANCE) - np.uint8(TOLERANCE)  # what is noise counts as 0
+    whole = np.maximum(_local_maximum(above, EDGE), CLEAR)
+    matte = np.where(near, above / whole * 255 + 0.5, 255).astype(np.uint8)
+    return Image.fromarray(np.where(background, np.uint8(0), matte))
 
 
 def balance(rgb: Image.Image) -> Image.Image | None:

@@ -50,9 +50,9 @@ def test_photos_of_one_size_share_batches(style_file, tmp_path, monkeypatch, bat
     sizes = []
     stylize_photos = Style.stylize_photos
 
-    def counted(style, photos):
+    def counted(style, photos, *look):
         sizes.append(len(photos))
-        return stylize_photos(style, photos)
+        return stylize_photos(style, photos, *look)
 
     monkeypatch.setattr(Style, "stylize_photos", counted)
     events = run(style_file, [folder], tmp_path / "out", config)
