@@ -166,7 +166,11 @@ def apply(
             progress.print_plan(out, planned, plan.ignored)
         return
     os.environ[NORM_VARIABLE] = norm
+    from PIL import Image
+
     from stylize.apply import apply as run
+
+    Image.MAX_IMAGE_PIXELS = None  # of this process: --max-megapixels is the limit, lower or higher
 
     running = run(style, inputs, output, config, listed)
     if json:

@@ -79,7 +79,7 @@ def encode(
     buffer = io.BytesIO()
     try:
         images[0].save(buffer, kind, **options)
-    except (OSError, ValueError, OverflowError) as error:
+    except Exception as error:  # Pillow's encoders raise all kinds on odd metadata
         raise ImageError(f"cannot be written as {kind} ({error})") from error
     return buffer.getvalue(), warnings
 

@@ -101,14 +101,14 @@ class Pipeline:
         for future in prefetch(self._read, tasks, ahead=self.config.batch_size + 1):
             work = future.result()
             if batch and not (isinstance(work, Work) and self._joins(work, batch)):
-                yield from self._stylize(batch)
+                yield from self._stylize(batch, self.config.batch_size)
                 batch = []
             if isinstance(work, PhotoFailed):
                 yield work
             else:
                 batch.append(work)
         if batch:
-            yield from self._stylize(batch)
+            yield from self._stylize(batch, self.config.batch_size)
 
     def _joins(self, work: Work, batch: Sequence[Work]) -> bool:
         frames = [frame for member in (*batch, work) for frame in member.picture.frames]
@@ -135,45 +135,41 @@ class Pipeline:
             return PhotoFailed(source, error.about(source))
         except OSError as error:
             return PhotoFailed(source, error.strerror or str(error))
+        except MemoryError:
+            return PhotoFailed(source, "not enough memory to decode it")
         return Work(task, picture, size, sha256, mask_sha256, time.monotonic() - started)
 
     def _stylize(
-        self, batch: Sequence[Work]
+        self, batch: Sequence[Work], at_once: int
     ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
+        """`at_once` frames go through the network together; fewer and fewer where that fails."""
         started = time.monotonic()
         frames = [frame for work in batch for frame in work.picture.frames]
         results: list[Image.Image] = []
         try:
-            for first in range(0, len(frames), self.config.batch_size):
-                results += self._through_network(frames[first : first + self.config.batch_size])
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-        except ImageError as error:
-            reason = str(error)
+            for first in range(0, len(frames), at_once):
+                chunk = frames[first : first + at_once]
+                results += self.style.stylize_photos(chunk, self.config.look)
+        except (RuntimeError, MemoryError) as error:
+            reason = _reason(error, frames[0])
         else:
             seconds = (time.monotonic() - started) / len(batch)
             for work in batch:
                 own = [results.pop(0) for _ in work.picture.frames]
                 yield work, own, seconds
             return
-        for work in batch:
-            yield PhotoFailed(work.task.job.source, reason)
-
-    def _through_network(self, photos: Sequence[Photo]) -> list[Image.Image]:
-        """Raises ImageError where even a single photo needs more memory than there is."""
-        try:
-            return self.style.stylize_photos(photos, self.config.look)
-        except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
-                raise
         # Outside of `except`, where the error no longer holds on to what filled the memory.
         if self.style.compute.device.type == "cuda":
             torch.cuda.empty_cache()
-        if len(photos) == 1:
-            width, height = photos[0].size
-            raise ImageError(f"not enough memory for {width} x {height} pixels; try --size")
-        half = len(photos) // 2
-        return self._through_network(photos[:half]) + self._through_network(photos[half:])
+        fewer = min(at_once, len(frames)) // 2
+        middle = len(batch) // 2
+        if not fewer:
+            yield PhotoFailed(batch[0].task.job.source, reason)
+        elif middle:
+            yield from self._stylize(batch[:middle], fewer)
+            yield from self._stylize(batch[middle:], fewer)
+        else:
+            yield from self._stylize(batch, fewer)
 
     def _write(
         self, work: Work, images: Sequence[Image.Image], seconds: float
@@ -220,7 +216,9 @@ def _with_masks(picture: Picture, task: Task) -> Picture:
     return replace(picture, frames=frames, warnings=warnings)
 
 
-def _out_of_memory(error: RuntimeError | MemoryError) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return "can't allocate memory" in str(error)  # the only word of torch's allocator on a CPU
+def _reason(error: RuntimeError | MemoryError, photo: Photo) -> str:
+    out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
+    # The only word of torch's allocator on a CPU.
+    if out_of_memory or "can't allocate memory" in str(error):
+        return f"not enough memory for {photo.rgb.width} x {photo.rgb.height} pixels; try --size"
+    return str(error).splitlines()[0]

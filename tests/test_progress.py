@@ -12,20 +12,21 @@ from stylize.events import (
     PhotoDone,
     PhotoFailed,
     PhotoSkipped,
+    Planned,
     StepDone,
     TrainingDone,
     TrainingStarted,
     TrainingStopped,
 )
-from stylize.progress import draw_apply, draw_training, print_error
+from stylize.progress import draw_apply, draw_failures, draw_training, print_error, print_plan
 
 PATH = Path("some") / "[odd] name.jpg"
 APPLY = [
     Backend("cpu", "bf16", "2 threads", "torch"),
-    ApplyStarted("wave", 2, 3),
-    PhotoDone(PATH, PATH, 100, 50, 0.1),
+    ApplyStarted("wave", 2, 4, 3),
+    PhotoDone(PATH, PATH, 100, 50, 1, 0.1, ("no [mask]",)),
     PhotoFailed(PATH, "damaged [picture]"),
-    ApplyDone(1, 1, 0.005, 2.0, Path("out")),
+    ApplyDone(1, 1, 4, 7, 0.005, 2.0, Path("out"), Path("failures.csv"), "the disk is full"),
 ]
 STEP = StepDone(50, 100, {"content": 0.5, "style relu1_2": 0.25}, 0.75, 3.0, 61.0, 2**30)
 TRAINING = [
@@ -53,6 +54,30 @@ def test_apply_names_failures_and_counts():
         assert "damaged [picture]" in text
         assert "1 photo, 0.0 megapixels" in text
         assert "3 other files" in text
+        assert "4 photos" in text
+        assert "no [mask]" in text
+        assert "the disk is full: 7 photos not begun" in text
+        assert "failures.csv" in text
+        assert "0.50 photos/s" in text
+
+
+def test_quiet_says_what_failed_and_nothing_else():
+    text = drawn(draw_failures, APPLY, terminal=False)
+    assert text.splitlines() == [
+        "some/[odd] name.jpg: damaged [picture]",
+        "the disk is full: 7 photos not begun",
+    ]
+
+
+def test_a_plan_is_a_line_a_photo_and_a_sum():
+    console = Console(file=io.StringIO(), width=40)
+    plan = [Planned(PATH, PATH, "new"), Planned(PATH, PATH, "up to date")]
+    print_plan(console, plan, 1)
+    assert console.file.getvalue().splitlines() == [
+        "       new  some/[odd] name.jpg -> some/[odd] name.jpg",
+        "up to date  some/[odd] name.jpg -> some/[odd] name.jpg",
+        "2 photos: 1 new, 1 up to date, 1 other file ignored",
+    ]
 
 
 def test_training_on_a_terminal_is_a_panel():
