@@ -61,7 +61,7 @@ def apply(
 
         started = time.monotonic()
         begun = done = pixels = 0
-        pipeline = Pipeline(loaded, manifest, recipe, config)
+        pipeline = Pipeline(loaded, manifest, recipe, config, len(plan.jobs))
         for event in pipeline.run(todo, failed=bool(failures)):
             begun += 1
             if isinstance(event, PhotoDone):

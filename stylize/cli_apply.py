@@ -166,8 +166,6 @@ def apply(
             progress.print_plan(out, planned, plan.ignored)
         return
     os.environ[NORM_VARIABLE] = norm
-    # Threads of the network that wait for each other leave the cores to decoders and encoders.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from PIL import Image
 
     from stylize.apply import apply as run

@@ -1,16 +1,17 @@
-"""Tasks -> files: decoding ahead, the network, encoding behind, at the same time.
+"""Tasks -> files: decoding, the network, encoding, of several photos at the same time.
 
-Decoders and encoders run in threads; the network in the thread that asks for events. Queues are
-short, so memory does not grow with the number of photos.
+All work runs in threads, and the caller collects events. Queues are short, so memory does not grow
+with the number of photos.
 """
 
 import errno
 import hashlib
-import os
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -30,6 +31,8 @@ from stylize.metadata import Metadata, resized
 from stylize.style import Style
 from stylize.todo import Recipe, Task
 
+MOST_AT_ONCE = 8  # batches
+MOST_PIXELS = 64_000_000  # of all of them together: 5 GB; one photo may have more
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 FAILED, FULL = "a photo failed", "the disk is full"  # why a run stops
 NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
@@ -50,17 +53,28 @@ class Work:
 class Pipeline:
     """Carries out tasks with one style into one output folder.
 
+    On a CPU, cores do more when each takes a photo of its own than when all share one, waiting for
+    each other. So several photos are under way, each with its part of the threads; one too large
+    for that has all of them. A GPU takes one batch at a time.
+
     `stopped` says why it ended before all tasks were done, if it did.
     """
 
     def __init__(
-        self, style: Style, manifest: Manifest, recipe: Recipe, config: ApplyConfig
+        self, style: Style, manifest: Manifest, recipe: Recipe, config: ApplyConfig, photos: int
     ) -> None:
+        """`photos` are those of the whole plan: as rounding depends on the number of threads, a run
+        that goes on with a few of them shall not take more."""
         self.style = style
         self.manifest = manifest
         self.recipe = recipe
         self.config = config
         self.stopped = ""
+        self.threads = torch.get_num_threads()
+        self.workers = min(MOST_AT_ONCE, self.threads, photos)
+        self._gpu = threading.Lock() if style.compute.device.type == "cuda" else nullcontext()
+        if style.compute.device.type == "cuda":
+            self.workers = MOST_AT_ONCE
 
     def run(
         self, tasks: Sequence[Task], *, failed: bool = False
@@ -73,42 +87,51 @@ class Pipeline:
         if failed and self.config.fail_fast:
             self.stopped = FAILED
             return
-        workers = os.cpu_count() or 1
-        writing: deque[Future[PhotoDone | PhotoFailed]] = deque()
-        with ThreadPoolExecutor(workers, thread_name_prefix="write") as pool:
-            for item in self._stylized(tasks):
-                if isinstance(item, PhotoFailed):
-                    yield self._seen(item)
-                else:
-                    writing.append(pool.submit(self._write, *item))
-                while writing and (len(writing) > workers or writing[0].done()):
-                    yield self._seen(writing.popleft().result())
-                if self.stopped:
-                    break
-            for future in writing:
-                yield self._seen(future.result())
+        running: deque[tuple[int, Future[list[PhotoDone | PhotoFailed]]]] = deque()
+        try:
+            with ThreadPoolExecutor(self.workers, "work", self._use_threads) as pool:
+                for batch in self._batches(tasks):
+                    if isinstance(batch, PhotoFailed):
+                        yield self._seen(batch)
+                    else:
+                        running.append((_pixels(batch), pool.submit(self._finish, batch)))
+                    while self._crowded(running) or (running and running[0][1].done()):
+                        _, future = running.popleft()
+                        yield from map(self._seen, future.result())
+                    if self.stopped:
+                        break
+                for _, future in running:
+                    yield from map(self._seen, future.result())
+        finally:
+            torch.set_num_threads(self.threads)  # for threads that begin from now on
+
+    def _use_threads(self) -> None:
+        torch.set_num_threads(max(1, self.threads // self.workers))
+
+    def _crowded(self, running: Sequence[tuple[int, object]]) -> bool:
+        """So many batches wait that no worker has to, even if the first takes long."""
+        pixels = sum(pixels for pixels, _ in running)
+        return len(running) > 1 and (len(running) > 2 * self.workers or pixels > MOST_PIXELS)
 
     def _seen(self, event: PhotoDone | PhotoFailed) -> PhotoDone | PhotoFailed:
         if isinstance(event, PhotoFailed) and self.config.fail_fast:
             self.stopped = self.stopped or FAILED
         return event
 
-    def _stylized(
-        self, tasks: Sequence[Task]
-    ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
-        """Neighbours of one size go through the network at once; frames of an animation too."""
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[Work] | PhotoFailed]:
+        """Neighbours of one size go through the network at once."""
         batch: list[Work] = []
         for future in prefetch(self._read, tasks, ahead=self.config.batch_size + 1):
             work = future.result()
             if batch and not (isinstance(work, Work) and self._joins(work, batch)):
-                yield from self._stylize(batch, self.config.batch_size)
+                yield batch
                 batch = []
             if isinstance(work, PhotoFailed):
                 yield work
             else:
                 batch.append(work)
         if batch:
-            yield from self._stylize(batch, self.config.batch_size)
+            yield batch
 
     def _joins(self, work: Work, batch: Sequence[Work]) -> bool:
         frames = [frame for member in (*batch, work) for frame in member.picture.frames]
@@ -138,6 +161,17 @@ class Pipeline:
         except MemoryError:
             return PhotoFailed(source, "not enough memory to decode it")
         return Work(task, picture, size, sha256, mask_sha256, time.monotonic() - started)
+
+    def _finish(self, batch: Sequence[Work]) -> list[PhotoDone | PhotoFailed]:
+        """From decoded pictures to written files."""
+        large = 2 * _pixels(batch) > MOST_PIXELS
+        if large:
+            torch.set_num_threads(self.threads)
+        with self._gpu:
+            stylized = list(self._stylize(batch, self.config.batch_size))
+        if large:
+            self._use_threads()
+        return [item if isinstance(item, PhotoFailed) else self._write(*item) for item in stylized]
 
     def _stylize(
         self, batch: Sequence[Work], at_once: int
@@ -205,6 +239,12 @@ class Pipeline:
             return PhotoFailed(job.source, f"cannot be written ({error.strerror})")
         frames = len(images)
         return PhotoDone(job.source, job.target, width, height, frames, seconds, tuple(warnings))
+
+
+def _pixels(batch: Sequence[Work]) -> int:
+    return sum(
+        frame.rgb.width * frame.rgb.height for work in batch for frame in work.picture.frames
+    )
 
 
 def _with_masks(picture: Picture, task: Task) -> Picture:

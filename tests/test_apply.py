@@ -163,7 +163,8 @@ def test_without_memory_batches_shrink_and_then_a_photo_fails_alone(
     monkeypatch.setattr(Style, "stylize_photos", cramped)
     config = ApplyConfig(device="cpu", precision="fp32", batch_size=4)
     events = run(style_file, [folder], tmp_path / "out", config)
-    assert tried == [4, 2, 2, 1, 1, 1]  # 0 to 3, 0 and 1, 2 and 3, 2, 3, and 4
+    # 0 to 3, 0 and 1, 2 and 3, 2, 3, and somewhere among them 4.
+    assert sorted(tried) == [1, 1, 1, 2, 2, 4]
     assert failures(events) == {"3.png": "not enough memory for 40 x 40 pixels; try --size"}
     assert len(outputs(tmp_path / "out")) == 4
 
