@@ -88,30 +88,32 @@ class Pipeline:
             self.stopped = FAILED
             return
         running: deque[tuple[int, Future[list[PhotoDone | PhotoFailed]]]] = deque()
-        try:
-            with ThreadPoolExecutor(self.workers, "work", self._use_threads) as pool:
-                for batch in self._batches(tasks):
-                    if isinstance(batch, PhotoFailed):
-                        yield self._seen(batch)
-                    else:
-                        running.append((_pixels(batch), pool.submit(self._finish, batch)))
-                    while self._crowded(running) or (running and running[0][1].done()):
-                        _, future = running.popleft()
-                        yield from map(self._seen, future.result())
+        with ThreadPoolExecutor(self.workers, "work", self._use_threads) as pool:
+            try:
+                for item in self._batches(tasks):
+                    batch = [] if isinstance(item, PhotoFailed) else item
+                    if isinstance(item, PhotoFailed):
+                        yield self._seen(item)
+                    while running and (self._crowded(running, batch) or running[0][1].done()):
+                        yield from map(self._seen, running.popleft()[1].result())
                     if self.stopped:
                         break
-                for _, future in running:
-                    yield from map(self._seen, future.result())
-        finally:
-            torch.set_num_threads(self.threads)  # for threads that begin from now on
+                    if batch:
+                        running.append((_pixels(batch), pool.submit(self._finish, batch)))
+                while running:
+                    yield from map(self._seen, running.popleft()[1].result())
+            finally:
+                for _, future in running:  # left where the caller has given up
+                    future.cancel()
+                torch.set_num_threads(self.threads)  # for threads that begin from now on
 
     def _use_threads(self) -> None:
         torch.set_num_threads(max(1, self.threads // self.workers))
 
-    def _crowded(self, running: Sequence[tuple[int, object]]) -> bool:
-        """So many batches wait that no worker has to, even if the first takes long."""
-        pixels = sum(pixels for pixels, _ in running)
-        return len(running) > 1 and (len(running) > 2 * self.workers or pixels > MOST_PIXELS)
+    def _crowded(self, running: Sequence[tuple[int, object]], batch: Sequence[Work]) -> bool:
+        """Whether `batch` has to wait. So many may be begun that no worker has to."""
+        pixels = sum(pixels for pixels, _ in running) + _pixels(batch)
+        return len(running) > 2 * self.workers or pixels > MOST_PIXELS
 
     def _seen(self, event: PhotoDone | PhotoFailed) -> PhotoDone | PhotoFailed:
         if isinstance(event, PhotoFailed) and self.config.fail_fast:
@@ -158,8 +160,8 @@ class Pipeline:
             return PhotoFailed(source, error.about(source))
         except OSError as error:
             return PhotoFailed(source, error.strerror or str(error))
-        except MemoryError:
-            return PhotoFailed(source, "not enough memory to decode it")
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            return PhotoFailed(source, f"cannot be read ({error or type(error).__name__})")
         return Work(task, picture, size, sha256, mask_sha256, time.monotonic() - started)
 
     def _finish(self, batch: Sequence[Work]) -> list[PhotoDone | PhotoFailed]:
@@ -184,7 +186,7 @@ class Pipeline:
             for first in range(0, len(frames), at_once):
                 chunk = frames[first : first + at_once]
                 results += self.style.stylize_photos(chunk, self.config.look)
-        except (RuntimeError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
             reason = _reason(error, frames[0])
         else:
             seconds = (time.monotonic() - started) / len(batch)
@@ -256,9 +258,9 @@ def _with_masks(picture: Picture, task: Task) -> Picture:
     return replace(picture, frames=frames, warnings=warnings)
 
 
-def _reason(error: RuntimeError | MemoryError, photo: Photo) -> str:
+def _reason(error: Exception, photo: Photo) -> str:
     out_of_memory = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     # The only word of torch's allocator on a CPU.
     if out_of_memory or "can't allocate memory" in str(error):
         return f"not enough memory for {photo.rgb.width} x {photo.rgb.height} pixels; try --size"
-    return str(error).splitlines()[0]
+    return (str(error).splitlines() or [type(error).__name__])[0]
