@@ -1,6 +1,7 @@
 """Shared material: small pictures drawn from a seed, and a small untrained style."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,18 @@ def forget_the_choice() -> None:
     """Of what computes instance norm: the environment is read anew."""
     instance_norm_ops._wanted.cache_clear()
     instance_norm_ops.backend.cache_clear()
+
+
+def permissions_count() -> bool:
+    """Not for the superuser, unless without the right to override them."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o500)
+        return not os.access(folder, os.W_OK)
+
+
+needs_permissions = pytest.mark.skipif(
+    not permissions_count(), reason="this user may read and write anywhere"
+)
 
 
 def draw_picture(seed: int, width: int = 64, height: int = 64) -> Image.Image:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import draw_picture, needs_permissions
 from PIL import Image, ImageDraw
 
 from stylize import load_style
@@ -197,7 +197,7 @@ def test_an_output_folder_that_cannot_be_made(style_file, photos, tmp_path):
         run(style_file, [photos], tmp_path / "file" / "out")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@needs_permissions
 def test_an_output_folder_without_permission(style_file, photos, tmp_path):
     out = tmp_path / "out"
     out.mkdir(mode=0o500)
@@ -488,7 +488,7 @@ def test_a_place_that_cannot_be_written_fails_alone(style_file, photos, tmp_path
     assert events[-1].done == 5
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@needs_permissions
 def test_a_folder_without_permission_fails_its_photos(style_file, photos, tmp_path):
     out = tmp_path / "out"
     (out / "more").mkdir(parents=True, mode=0o500)

@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import make_tree
+from conftest import make_tree, needs_permissions
 
 from stylize.files import digest, find_photos, is_file, is_folder, write_file
 
@@ -23,7 +23,7 @@ def test_what_is_no_file_is_no_photo_and_a_dead_link_may_have_been(tmp_path):
     assert ignored == 1
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may look anywhere")
+@needs_permissions
 def test_a_shut_folder_is_told(tmp_path):
     (tmp_path / "a.jpg").touch()
     (tmp_path / "shut").mkdir(mode=0)
