@@ -17,11 +17,9 @@ from stylize.events import (
 from stylize.files import make_folder
 from stylize.instance_norm_ops import backend
 from stylize.manifest import Manifest, State
-from stylize.pipeline import Pipeline
+from stylize.pipeline import FOREIGN, Pipeline
 from stylize.style import load_style
 from stylize.todo import make_ready, survey
-
-FOREIGN = "its output exists, and is not as stylize wrote it; --overwrite replaces it"
 
 
 def apply(

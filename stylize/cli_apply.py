@@ -108,9 +108,7 @@ def apply(
     ] = _APPLY.strip,
     strip_gps: Annotated[
         bool,
-        typer.Option(
-            "--strip-gps", help="Leave out where a photo was taken.", rich_help_panel=FILES
-        ),
+        typer.Option("--strip-gps", help="Leave out GPS coordinates.", rich_help_panel=FILES),
     ] = _APPLY.strip_gps,
     max_megapixels: Annotated[
         float,

@@ -32,7 +32,7 @@ class ImageError(StylizeError):
 
     def about(self, path: Path) -> str:
         """The message without `path` in front, for where the path is shown already."""
-        return str(self).removeprefix(f"{path}: ")
+        return str(self).removeprefix(" ".join(f"{path}:".split())).lstrip()
 
 
 class TrainingError(StylizeError):

@@ -29,16 +29,20 @@ def clean(block: bytes, *, gps: bool) -> bytes:
     if ORIENTATION in main:
         tiff.write(main[ORIENTATION], SHORT, 1)
     if EXIF_IFD in main:
-        details = tiff.entries(tiff.value(main[EXIF_IFD]))
+        directory = tiff.value(main[EXIF_IFD])
+        if not gps:
+            tiff.forget_place(directory)
+        details = tiff.entries(directory)
         if COLOR_SPACE in details and tiff.value(details[COLOR_SPACE]) == UNCALIBRATED:
             tiff.write(details[COLOR_SPACE], SHORT, SRGB)
     thumbnail = tiff.cut_next(tiff.first)
     if thumbnail:
         tiff.blank(thumbnail)
-    if not gps and GPS_IFD in main:
-        tiff.blank(tiff.value(main[GPS_IFD]))
-        tiff.remove(tiff.first, GPS_IFD)
-    return PREFIX + bytes(tiff.data)
+    if not gps:
+        tiff.forget_place(tiff.first)
+    cleaned = PREFIX + bytes(tiff.data)
+    with_size(cleaned, 1, 1)  # in a damaged block, what was blanked may have been a part of it
+    return cleaned
 
 
 def with_size(block: bytes, width: int, height: int) -> bytes:
@@ -98,6 +102,13 @@ class _Tiff:
         self.data[entry:end] = self.data[entry + ENTRY : end] + bytes(ENTRY)
         self.data[directory : directory + 2] = struct.pack(self._order + "H", count - 1)
 
+    def forget_place(self, directory: int) -> None:
+        """Blank and remove the GPS directory, or several, that this one points to."""
+        while GPS_IFD in (entries := self.entries(directory)):
+            self.blank(self.value(entries[GPS_IFD]))
+            if GPS_IFD in self.entries(directory):
+                self.remove(directory, GPS_IFD)
+
     def cut_next(self, directory: int) -> int:
         """Let no directory follow this one; the place of that which did, or 0."""
         place = directory + 2 + self._length(directory)
@@ -108,6 +119,7 @@ class _Tiff:
     def blank(self, directory: int) -> None:
         """Overwrite a directory, all that its entries point to, and a thumbnail, with zeros."""
         entries = self.entries(directory)
+        place = GPS_IFD in entries and self.value(entries[GPS_IFD])
         for entry in entries.values():
             size = _BYTES.get(self._read("H", entry + 2), 0) * self._read("I", entry + 4)
             if size > 4:
@@ -115,6 +127,8 @@ class _Tiff:
         if THUMBNAIL in entries and THUMBNAIL_BYTES in entries:
             self._zero(self.value(entries[THUMBNAIL]), self.value(entries[THUMBNAIL_BYTES]))
         self._zero(directory, 2 + self._length(directory) + 4)
+        if place:
+            self.blank(place)
 
     def _length(self, directory: int) -> int:
         length = ENTRY * self._read("H", directory)

@@ -36,6 +36,8 @@ def fit(picture: Picture, suffix: str) -> Picture:
     if count > 1 and kind not in (PAGES if picture.durations is None else ANIMATIONS):
         what = "pages" if picture.durations is None else "frames"
         raise ImageError(f"it has {count} {what}, which a {suffix} file cannot hold")
+    if picture.still_first and kind != "PNG":
+        raise ImageError(f"it has a still before its animation, which a {suffix} file cannot hold")
     if longest > LONGEST_SIDE.get(kind, longest):
         raise ImageError(f"it is {longest} pixels long, which a {suffix} file cannot hold")
     return replace(picture, frames=tuple(_fit_alpha(f, kind, suffix) for f in picture.frames))
@@ -65,19 +67,19 @@ def encode(
         ImageError: the encoder fails.
     """
     kind = FORMATS[suffix.lower()]
-    options = {"icc_profile": srgb_profile(), **_encoder_options(kind, quality)}
-    metadata, warnings = _metadata_options(kind, picture.metadata)
-    options |= metadata
-    if kind == "GIF":
-        images = [_palette(image) for image in images]
-    if len(images) > 1:
-        options |= {"save_all": True, "append_images": list(images[1:])}
-        if picture.durations is not None:
-            options |= _timing(kind, images, picture)
-            if kind == "AVIF" and picture.loop:
-                warnings.append(f"played for ever, not {picture.loop} times: it is an AVIF file")
     buffer = io.BytesIO()
     try:
+        options = {"icc_profile": srgb_profile(), **_encoder_options(kind, quality)}
+        metadata, warnings = _metadata_options(kind, picture.metadata)
+        options |= metadata
+        if kind == "GIF":
+            images = [_palette(image) for image in images]
+        if len(images) > 1:
+            options |= {"save_all": True, "append_images": list(images[1:])}
+            if picture.durations is not None:
+                options |= _timing(kind, images, picture)
+                if kind == "AVIF" and picture.loop != 0:
+                    warnings.append("played for ever, which it was not: an AVIF file always is")
         images[0].save(buffer, kind, **options)
     except Exception as error:  # Pillow's encoders raise all kinds on odd metadata
         raise ImageError(f"cannot be written as {kind} ({error})") from error
@@ -114,6 +116,10 @@ def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[
     options: dict[str, Any] = {"duration": list(picture.durations or ())[picture.still_first :]}
     if picture.loop is not None:
         options["loop"] = picture.loop
+    elif kind in ("PNG", "WEBP"):
+        options["loop"] = 1  # as a GIF that says nothing is played; here nothing is for ever
+    if kind == "WEBP" and any(image.mode == "RGBA" for image in images):
+        options |= {"kmin": 0, "kmax": 1}  # whole frames: libwebp may lose alpha between them
     if kind == "GIF" and any("transparency" in image.info for image in images):
         options["disposal"] = RESTORE_BACKGROUND
     if kind == "PNG":

@@ -12,14 +12,29 @@ from typing import BinaryIO, cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 from torch import Tensor
 
 from stylize.errors import ImageError
+from stylize.exif import ORIENTATION
+from stylize.files import open_file
 from stylize.metadata import Metadata, read_metadata
 
 ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # frames of others are previews
 PAGES = frozenset({"TIFF"})
+# Nothing that would start another program, as Pillow does for PostScript.
+READ = (*ANIMATIONS, *PAGES, "JPEG", "BMP", "JPEG2000", "PPM", "ICO")
+MOST_FRAMES = 5000
+UPRIGHT = {  # EXIF 2.3, section 4.6.4
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
 NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of another page's preview
 DRAFT = 2  # a JPEG is decoded at half, quarter or eighth if that leaves so many times the size
 
@@ -67,7 +82,7 @@ def read_photo(path: Path, size: int | None = None) -> Photo:
     Raises:
         ImageError: it cannot be opened, is not a picture, is damaged, or too large to be safe.
     """
-    with _named(path), path.open("rb") as file, Image.open(file) as image:
+    with _named(path), open_file(path) as file, Image.open(file, formats=READ) as image:
         return _frame(image, size)
 
 
@@ -79,9 +94,11 @@ def read_picture(
     Raises:
         ImageError: as `read_photo`, or it has more than `max_pixels`, all frames together.
     """
-    with _named(path), Image.open(file) as image:
+    with _named(path), Image.open(file, formats=READ) as image:
         kind = image.format or ""
         count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1
+        if count > MOST_FRAMES:
+            raise ImageError(f"{count} frames, more than {MOST_FRAMES}")
         warnings: list[str] = []
         frames, durations = [], []
         pixels = 0
@@ -115,13 +132,19 @@ def read_picture(
         )
 
 
-def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
+def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Image:
     """A mask as background removers write it, in mode L at `size`: 255 is product, 0 background.
 
+    A file with transparency is a cut-out: what is opaque is product.
+
     Raises:
-        ImageError: it cannot be read, or has not the proportions of (width, height) in `size`.
+        ImageError: it cannot be read, is too large, or has not the proportions of (width, height)
+            in `size`.
     """
-    mask = read_photo(path).rgb.convert("L")
+    with _named(path), open_file(path) as file:
+        photo = read_picture(path, file, max_pixels).frames[0]
+    cutout = photo.alpha is not None and photo.alpha.getextrema() != (255, 255)
+    mask = photo.alpha if photo.alpha is not None and cutout else photo.rgb.convert("L")
     if abs(mask.width * size[1] - mask.height * size[0]) > max(*mask.size, *size):  # half a pixel
         raise ImageError(
             f"its mask {path} is {mask.width} x {mask.height} px, not of its proportions"
@@ -173,12 +196,15 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
         ImageError: its data are damaged.
     """
     try:
+        deep = any("16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
         image.load()
-        icc = image.info.get("icc_profile")
-        image = ImageOps.exif_transpose(image)
+        icc, turn, alpha = _profile(image), _turn(image), None
+        if deep and image.mode == "RGB" and "transparency" in image.info:
+            raise ImageError("its transparent colour is one of 16 bits, and only 8 are read")
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            image = _to_8_bits(image, warn)
-        alpha = None
+            image, alpha = _to_8_bits(image, warn)
+        if turn is not None:
+            image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
             alpha = rgba.getchannel("A")
@@ -193,14 +219,40 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
         raise ImageError(f"damaged picture ({error})") from error
 
 
-def _to_8_bits(image: Image.Image, warn: Callable[[str], object]) -> Image.Image:
-    """Grey of 16 or 32 bits in 8: 16 bits count to 65535, floats to 1.
+def _profile(image: Image.Image) -> bytes | None:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
+        profile: bytes | None = image.tag_v2.get(ICC_PROFILE)
+        return profile
+    return image.info.get("icc_profile")
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes it upright."""
+    try:
+        return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
+    except Exception:  # noqa: BLE001 damaged tags are no reason not to take the pixels
+        return None
+
+
+def _to_8_bits(
+    image: Image.Image, warn: Callable[[str], object]
+) -> tuple[Image.Image, Image.Image | None]:
+    """Grey of 16 or 32 bits in 8, and alpha if one level of it is transparent.
+
+    16 bits count to 65535 (in a TIFF of fewer bits, to what these hold; black may be the largest).
 
     Numbers of 32 bits do not say their range: it is taken to be the least of 0..1 (floats), 0..255
     and 0..65535 that holds them all, and otherwise from the least of them to the largest.
     """
     levels = np.asarray(image).astype(np.float64)
+    alpha = None
+    if image.mode.startswith("I;16") and isinstance(image.info.get("transparency"), int):
+        alpha = Image.fromarray(np.uint8(255) * (levels != image.info["transparency"]))
     low, high = 0.0, 65535.0
+    if image.mode.startswith("I;16") and isinstance(image, TiffImagePlugin.TiffImageFile):
+        high = 2.0 ** image.tag_v2.get(BITS, (16,))[0] - 1
+        if image.tag_v2.get(PHOTOMETRIC) == 0:
+            levels = high - levels
     if image.mode in ("I", "F") and image.format != "PPM":  # Pillow scales PPM to 65535 itself
         levels = np.nan_to_num(levels, nan=0.0, posinf=0.0, neginf=0.0)
         least, most = float(levels.min()), float(levels.max())
@@ -209,7 +261,7 @@ def _to_8_bits(image: Image.Image, warn: Callable[[str], object]) -> Image.Image
         low, high = (0.0, fitting[0]) if least >= 0 and fitting else (least, most)
         warn(f"pixels of 32 bits taken as {low:g} to {high:g}")
     levels = (levels - low) / max(high - low, np.finfo(float).tiny)
-    return Image.fromarray(np.rint(levels * 255).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(np.rint(levels * 255).clip(0, 255).astype(np.uint8)), alpha
 
 
 def _to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:

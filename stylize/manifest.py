@@ -85,10 +85,7 @@ class Manifest:
         """Of the output of `job`, were it made anew with that mask, style (sha256) and options."""
         if not os.path.lexists(job.target):
             return State.NEW
-        try:
-            record = self._records.get(str(job.place), {}).get(digest(job.target))
-        except OSError:
-            record = None
+        record = self._record(job)
         if record is None:
             return State.FOREIGN
         try:
@@ -101,6 +98,17 @@ class Manifest:
         except OSError:  # which reading it again will name
             same = False
         return State.CURRENT if same else State.STALE
+
+    def foreign(self, job: Job) -> bool:
+        """Whether a file that stylize did not write stands where the output shall go."""
+        return os.path.lexists(job.target) and self._record(job) is None
+
+    def _record(self, job: Job) -> Record | None:
+        """Of the file that stands under the job's name now."""
+        try:
+            return self._records.get(str(job.place), {}).get(digest(job.target))
+        except OSError:
+            return None
 
     def add(self, record: Record) -> None:
         """Append a line, and see it to the disk; raises OSError."""

@@ -21,6 +21,8 @@ _STRUCTURE = frozenset(
         *(700, 33723, 34377, 34675, 37724, 50341, 50838, 50839),
     }
 )  # fmt: skip
+_GEOTIFF = frozenset({33550, 33922, 34264, 34735, 34736, 34737})
+_PLACE = rb"(?:\w*gps\w*|\w*latitude\w*|\w*longi?t?ude\w*|\w*altitude\w*)"  # names in XMP
 _IPTC_RESOURCE = 0x0404  # of Photoshop's image resources
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 
@@ -43,12 +45,15 @@ def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, li
     warnings = []
     exif = xmp = iptc = b""
     try:
-        raw = _raw_exif(image)
+        raw = _raw_exif(image, gps=gps)
         exif = raw and exif_block.clean(raw, gps=gps)
     except Exception:  # noqa: BLE001 Pillow raises all kinds on damaged tags of a TIFF
         warnings.append("damaged EXIF left out")
     try:
-        xmp = _clean_xmp(_raw_xmp(image), gps=gps)
+        raw = _raw_xmp(image)
+        xmp = _clean_xmp(raw, gps=gps)
+        if raw and not xmp:
+            warnings.append("XMP left out: it tells a place in a way that is not known")
         iptc = _raw_iptc(image)
     except (ValueError, TypeError, AttributeError, LookupError):
         warnings.append("damaged XMP or IPTC left out")
@@ -61,13 +66,13 @@ def resized(metadata: Metadata, width: int, height: int) -> Metadata:
     return replace(metadata, exif=exif)
 
 
-def _raw_exif(image: Image.Image) -> bytes:
+def _raw_exif(image: Image.Image, *, gps: bool) -> bytes:
     """The block as it is; of a TIFF, whose own tags these are, one made of what is no structure."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return bytes(image.info.get("exif", b""))
     tags = image.getexif()
     exif = Image.Exif()
-    for tag in set(tags) - _STRUCTURE:
+    for tag in set(tags) - _STRUCTURE - (frozenset() if gps else _GEOTIFF):
         exif[tag] = dict(tags.get_ifd(tag)) if tag in tuple(IFD) else _as_read(tags[tag])
     return exif.tobytes() if len(exif) else b""
 
@@ -91,9 +96,10 @@ def as_tiff_tags(metadata: Metadata) -> Image.Exif:
 
 
 def _raw_xmp(image: Image.Image) -> bytes:
-    xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
-    if not xmp and isinstance(image, TiffImagePlugin.TiffImageFile):
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
         xmp = image.tag_v2.get(XMP_TAG, b"")
+    else:
+        xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or b""
     return xmp.encode() if isinstance(xmp, str) else bytes(xmp)
 
 
@@ -101,10 +107,12 @@ def _clean_xmp(xmp: bytes, *, gps: bool) -> bytes:
     xmp = re.sub(rb'(tiff:Orientation\s*=\s*["\'])\d+', rb"\g<1>1", xmp)
     xmp = re.sub(rb"(<tiff:Orientation>\s*)\d+", rb"\g<1>1", xmp)
     if not gps:
-        xmp = re.sub(rb"\s[\w.-]+:GPS\w+\s*=\s*(\"[^\"]*\"|'[^']*')", b"", xmp)
-        xmp = re.sub(rb"<([\w.-]+:GPS\w+)\b[^>]*(/>|>.*?</\1\s*>)", b"", xmp, flags=re.DOTALL)
+        attribute = rb"\s[\w.-]+:" + _PLACE + rb"\s*=\s*(\"[^\"]*\"|'[^']*')"
+        element = rb"<([\w.-]+:" + _PLACE + rb")\b[^>]*(/>|>.*?</\1\s*>)"
+        for pattern in (attribute, element):
+            xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL | re.IGNORECASE)
         # In another encoding or in a form that was not foreseen: rather nothing than the place.
-        if b"GPS" in xmp.replace(b"\0", b""):
+        if re.search(_PLACE, xmp.replace(b"\0", b""), re.IGNORECASE):
             return b""
     return xmp
 

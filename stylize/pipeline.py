@@ -22,7 +22,7 @@ from stylize.batches import prefetch
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.events import PhotoDone, PhotoFailed
-from stylize.files import digest, write_file
+from stylize.files import digest, open_file, write_file
 from stylize.formats import encode, fit
 from stylize.images import Photo, Picture, read_mask, read_picture
 from stylize.manifest import Manifest, Record
@@ -35,6 +35,7 @@ MOST_AT_ONCE = 8  # batches
 MOST_PIXELS = 64_000_000  # of all of them together: 5 GB; one photo may have more
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 FAILED, FULL = "a photo failed", "the disk is full"  # why a run stops
+FOREIGN = "its output exists, and is not as stylize wrote it; --overwrite replaces it"
 NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
 
 
@@ -143,7 +144,7 @@ class Pipeline:
         started = time.monotonic()
         source = task.job.source
         try:
-            with source.open("rb") as file:
+            with open_file(source) as file:
                 sha256 = hashlib.file_digest(file, "sha256").hexdigest()
                 size = file.tell()
                 file.seek(0)
@@ -153,7 +154,7 @@ class Pipeline:
             if self.config.strip:
                 picture = replace(picture, metadata=Metadata())
             if self.config.look.keep_background:
-                picture = _with_masks(picture, task)
+                picture = _with_masks(picture, task, most)
             picture = fit(picture, task.job.target.suffix)
             mask_sha256 = digest(task.mask) if task.mask else None
         except ImageError as error:
@@ -161,7 +162,7 @@ class Pipeline:
         except OSError as error:
             return PhotoFailed(source, error.strerror or str(error))
         except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
-            return PhotoFailed(source, f"cannot be read ({error or type(error).__name__})")
+            return PhotoFailed(source, f"cannot be read ({_first_line(error)})")
         return Work(task, picture, size, sha256, mask_sha256, time.monotonic() - started)
 
     def _finish(self, batch: Sequence[Work]) -> list[PhotoDone | PhotoFailed]:
@@ -199,13 +200,13 @@ class Pipeline:
             torch.cuda.empty_cache()
         fewer = min(at_once, len(frames)) // 2
         middle = len(batch) // 2
-        if not fewer:
-            yield PhotoFailed(batch[0].task.job.source, reason)
-        elif middle:
-            yield from self._stylize(batch[:middle], fewer)
-            yield from self._stylize(batch[middle:], fewer)
-        else:
+        if middle:
+            yield from self._stylize(batch[:middle], max(1, fewer))
+            yield from self._stylize(batch[middle:], max(1, fewer))
+        elif fewer:
             yield from self._stylize(batch, fewer)
+        else:
+            yield PhotoFailed(batch[0].task.job.source, reason)
 
     def _write(
         self, work: Work, images: Sequence[Image.Image], seconds: float
@@ -213,8 +214,10 @@ class Pipeline:
         started = time.monotonic()
         job, picture = work.task.job, work.picture
         width, height = images[0].size
-        picture = replace(picture, metadata=resized(picture.metadata, width, height))
         try:
+            if not self.config.overwrite and self.manifest.foreign(job):  # since the run began
+                return PhotoFailed(job.source, FOREIGN)
+            picture = replace(picture, metadata=resized(picture.metadata, width, height))
             content, warnings = encode(images, picture, job.target.suffix, self.config.quality)
             warnings = [*picture.warnings, *warnings]
             seconds += work.seconds + time.monotonic() - started
@@ -239,6 +242,8 @@ class Pipeline:
             if error.errno in NO_SPACE:
                 self.stopped = FULL
             return PhotoFailed(job.source, f"cannot be written ({error.strerror})")
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            return PhotoFailed(job.source, f"cannot be written ({_first_line(error)})")
         frames = len(images)
         return PhotoDone(job.source, job.target, width, height, frames, seconds, tuple(warnings))
 
@@ -249,10 +254,11 @@ def _pixels(batch: Sequence[Work]) -> int:
     )
 
 
-def _with_masks(picture: Picture, task: Task) -> Picture:
+def _with_masks(picture: Picture, task: Task, max_pixels: float) -> Picture:
     """Every frame with the mask of its product: from the task's file, or found in the frame."""
-    given = read_mask(task.mask, picture.frames[0].size) if task.mask else None
-    found = [product_mask(replace(frame, mask=given)) for frame in picture.frames]
+    sizes = {frame.size for frame in picture.frames}
+    given = {size: read_mask(task.mask, size, max_pixels) for size in sizes} if task.mask else {}
+    found = [product_mask(replace(f, mask=given.get(f.size))) for f in picture.frames]
     frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
     warnings = picture.warnings + ((NO_MASK,) if None in found else ())
     return replace(picture, frames=frames, warnings=warnings)
@@ -263,4 +269,8 @@ def _reason(error: Exception, photo: Photo) -> str:
     # The only word of torch's allocator on a CPU.
     if out_of_memory or "can't allocate memory" in str(error):
         return f"not enough memory for {photo.rgb.width} x {photo.rgb.height} pixels; try --size"
+    return _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

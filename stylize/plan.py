@@ -62,6 +62,7 @@ def make_plan(
     photos: dict[tuple[str, Path], Path] = {}  # (real path, place in the inputs) -> photo
     ignored = 0
     shut: list[OSError] = []
+    folders: list[Path] = []
     for entry, base in _entries(inputs, listed):
         if is_folder(entry):
             if is_inside(output, entry):
@@ -69,6 +70,7 @@ def make_plan(
                     f"the output folder {output} lies inside the input folder {entry}",
                     "choose an output folder outside of it",
                 )
+            folders.append(entry)
             found, others, closed = find_photos(entry)
             ignored += others
             shut += closed
@@ -89,6 +91,13 @@ def make_plan(
         for photo, origin, place in zip(photos.values(), origins, places, strict=True)
     )
     _refuse_overwriting(jobs, {real for real, _ in photos})
+    for target in {job.target.parent for job in jobs}:
+        for folder in folders:
+            if is_inside(target, folder):
+                raise UsageError(
+                    f"outputs in {target} would lie inside the input folder {folder}",
+                    "choose another output folder",
+                )
     return Plan(jobs, ignored, tuple(shut))
 
 
@@ -100,8 +109,9 @@ def _entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[P
         yield entry, entry if is_folder(entry) else entry.parent
     here = Path.cwd()
     for entry in listed:  # one that is gone by now fails alone, when it is read
-        path = Path(os.path.normpath(here / entry))
-        if path.is_relative_to(here):
+        path = here / entry
+        # `..` after a link to a folder is not where it seems to be.
+        if path.is_relative_to(here) and ".." not in path.parts:
             yield path.relative_to(here), Path()
         else:
             yield path, path if is_folder(path) else path.parent

@@ -83,7 +83,7 @@ def draw_failures(events: Iterable[Event], console: Console) -> Iterator[Event]:
     """A line for each failure and for a run that stopped, nothing else; passes the events on."""
     for event in events:
         if isinstance(event, PhotoFailed):
-            line = f"{shown(event.source)}: {event.reason}"
+            line = f"{shown(event.source)}: {shown(event.reason)}"
             console.print(Text(line), soft_wrap=True)
         elif isinstance(event, ApplyDone) and event.stopped:
             console.print(Text(_stopped(event)), soft_wrap=True)
@@ -124,7 +124,7 @@ def _print_summary(
 def _print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]]) -> None:
     table = Table("photo", "why", title=title, title_justify="left")
     for path, reason in rows:
-        table.add_row(Text(shown(path), overflow="fold"), Text(reason))
+        table.add_row(Text(shown(path), overflow="fold"), Text(shown(reason)))
     console.print(table)
 
 
@@ -238,11 +238,11 @@ def print_styles(console: Console, rows: Iterable[tuple[str, ...]]) -> None:
 
 def print_error(console: Console, message: str, hint: str) -> None:
     """One line for what is wrong, and one for what to do about it."""
-    console.print(Text.assemble(("error: ", "bold red"), message), soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), shown(message)), soft_wrap=True)
     if hint:
         console.print(Text.assemble(("hint: ", "cyan"), hint), soft_wrap=True)
 
 
-def shown(path: Path) -> str:
-    """`path` as text that any terminal can take, whatever bytes its name is made of."""
+def shown(path: Path | str) -> str:
+    """A path, or text that holds one, as any terminal can take it, whatever bytes names have."""
     return os.fsencode(path).decode(errors="replace")

@@ -169,6 +169,62 @@ def test_without_memory_batches_shrink_and_then_a_photo_fails_alone(
     assert len(outputs(tmp_path / "out")) == 4
 
 
+def test_a_photo_too_large_takes_none_with_it(style_file, tmp_path, monkeypatch):
+    """Three in a batch: only singles fit, and the second not even alone."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(3):
+        draw_picture(index, 40, 40).save(folder / f"{index}.png")
+    stylize_photos = Style.stylize_photos
+    hopeless = np.asarray(draw_picture(1, 40, 40))
+
+    def cramped(style, batch, look):
+        if len(batch) > 1 or np.array_equal(batch[0].rgb, hopeless):
+            raise MemoryError
+        return stylize_photos(style, batch, look)
+
+    monkeypatch.setattr(Style, "stylize_photos", cramped)
+    config = ApplyConfig(device="cpu", precision="fp32", batch_size=3)
+    events = run(style_file, [folder], tmp_path / "out", config)
+    assert set(failures(events)) == {"1.png"}
+    assert {path.name for path in outputs(tmp_path / "out")} == {"0.png", "2.png"}
+    assert events[-1].left == 0
+
+
+def test_pages_of_other_proportions_than_their_mask_fail_alone(style_file, photos, tmp_path):
+    pages = [draw_picture(0, 64, 48), draw_picture(1, 40, 60)]
+    pages[0].save(photos / "pages.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "masks").mkdir()
+    Image.new("L", (64, 48), 255).save(tmp_path / "masks" / "pages.png")
+    config = ApplyConfig(look=Look(keep_background=True), masks=str(tmp_path / "masks"))
+    events = run(style_file, [photos], tmp_path / "out", config)
+    assert set(failures(events)) == {"pages.tif"}
+    assert events[-1].done == 6
+
+
+def test_a_file_that_comes_while_it_runs_is_left_alone(style_file, photos, tmp_path):
+    for event in apply(str(style_file), [photos], tmp_path / "out", CPU):
+        if isinstance(event, ApplyStarted):
+            write_file(tmp_path / "out" / "photo4.png", b"mine")
+        if isinstance(event, PhotoFailed):
+            assert "--overwrite" in event.reason
+    assert event.failed == 1
+    assert (tmp_path / "out" / "photo4.png").read_bytes() == b"mine"
+
+
+def test_a_pipe_in_a_list_or_in_the_way_is_not_waited_for(
+    style_file, photos, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(photos)
+    os.mkfifo("pipe.jpg")
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "photo1.png")
+    listed = [Path("pipe.jpg"), Path("photo0.png"), Path("photo1.png")]
+    events = list(apply(str(style_file), [], tmp_path / "out", CPU, listed))
+    assert set(failures(events)) == {"pipe.jpg", "photo1.png"}
+    assert events[-1].done == 1
+
+
 def test_another_failure_of_the_network_names_the_photo(style_file, photos, tmp_path, monkeypatch):
     def broken(style, batch, look):
         raise RuntimeError("the kernel failed\nat line 5")

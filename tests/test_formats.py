@@ -108,8 +108,10 @@ def test_an_animation_keeps_its_timing(suffix, loop):
     found = again(content)
     assert found.durations == picture.durations
     if suffix == ".avif":
-        assert bool(warnings) == (loop == 3)
-    elif suffix == ".gif" or loop is not None:  # the others always say something
+        assert bool(warnings) == (loop != 0)  # it has no way to say so
+    elif loop is None:
+        assert found.loop == (None if suffix == ".gif" else 1)  # once
+    else:
         assert found.loop == loop
     for frame, expected in zip(found.frames, frames, strict=True):
         difference = np.asarray(frame.rgb, float) - np.asarray(expected.rgb, float)
@@ -124,6 +126,24 @@ def test_a_still_before_an_animated_png_stays_outside_of_it():
     assert found.still_first
     assert found.durations[1:] == (100, 250)
     assert np.array_equal(found.frames[0].rgb, frames[0].rgb)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp", ".avif"])
+def test_a_still_before_an_animation_is_not_mixed_into_it(suffix):
+    frames = tuple(Photo(draw_picture(index, 40, 30)) for index in range(3))
+    with pytest.raises(ImageError, match="a still before its animation"):
+        fit(Picture(frames, durations=(0, 100, 250), still_first=True), suffix)
+
+
+def test_alpha_of_an_animated_webp_outlives_an_opaque_first_frame():
+    holes = [Image.new("L", (40, 30), 255) for _ in range(3)]
+    for hole in holes[1:]:
+        hole.paste(0, (0, 0, 40, 5))
+    frames = tuple(Photo(draw_picture(i, 40, 30), hole) for i, hole in enumerate(holes))
+    images = [merge_alpha(frame.rgb.copy(), frame.alpha) for frame in frames]
+    content, _ = encode(images, Picture(frames, durations=(50, 60, 70)), ".webp")
+    for frame, hole in zip(again(content).frames, holes, strict=True):
+        assert np.array_equal(frame.alpha, hole)
 
 
 def test_frames_of_a_transparent_gif_do_not_shine_through_each_other():

@@ -1,4 +1,6 @@
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -305,10 +307,82 @@ def test_a_mask_is_brought_to_the_size_of_its_photo(tmp_path):
     mask = Image.new("L", (8, 4))
     mask.paste(255, (0, 0, 4, 4))
     mask.save(tmp_path / "mask.png")
-    found = read_mask(tmp_path / "mask.png", (4, 2))
+    found = read_mask(tmp_path / "mask.png", (4, 2), 32)
     assert np.array_equal(found, [[255, 255, 0, 0]] * 2)
     with pytest.raises(ImageError, match=r"mask\.png is 8 x 4 px"):
-        read_mask(tmp_path / "mask.png", (60, 60))
+        read_mask(tmp_path / "mask.png", (60, 60), 32)
+    with pytest.raises(ImageError, match="more than --max-megapixels"):
+        read_mask(tmp_path / "mask.png", (4, 2), 31)
+
+
+def test_of_a_cutout_what_is_opaque_is_product(tmp_path):
+    cutout = Image.new("LA", (4, 1), (0, 0))
+    cutout.putpixel((1, 0), (0, 255))
+    cutout.save(tmp_path / "cutout.png")
+    assert np.array_equal(read_mask(tmp_path / "cutout.png", (4, 1), 99), [[0, 255, 0, 0]])
+
+
+def test_each_page_has_its_own_profile(tmp_path):
+    pages = [Image.new("RGB", (4, 4), (255, 0, 0)) for _ in range(2)]
+    pages[1].encoderinfo = {"tiffinfo": {34675: _profile_with_red_and_blue_swapped()}}
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    plain, tagged = (frame.rgb.getpixel((0, 0)) for frame in read(tmp_path / "a.tif").frames)
+    assert plain == (255, 0, 0)
+    assert tagged[2] > 250
+
+
+def test_an_odd_tag_does_not_cost_the_photo(tmp_path):
+    # Orientation 6, and a resolution in letters.
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHIHH", 2, 0x0112, 3, 1, 6, 0)
+    exif += struct.pack("<HHI4sI", 0x011A, 2, 4, b"abc\0", 0)
+    draw_picture(0, 40, 30).save(tmp_path / "a.jpg", exif=exif)
+    assert read(tmp_path / "a.jpg").frames[0].size == (30, 40)
+
+
+def test_a_transparent_level_of_16_bits(tmp_path):
+    levels = np.array([[0x0012, 0x1234, 0x1235, 0x3412]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.png", transparency=0x1234)
+    assert np.array_equal(read(tmp_path / "a.png").frames[0].alpha, [[255, 0, 255, 255]])
+
+
+def test_a_transparent_colour_of_16_bits_is_refused(tmp_path):
+    """Pillow reads the upper 8 bits of each, and would take others for transparent as well."""
+
+    def chunk(name, content):
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header)
+    content += chunk(b"tRNS", struct.pack(">HHH", 0x1234, 0x1234, 0x1234))
+    content += chunk(b"IDAT", zlib.compress(b"\0" + b"\x34\0" * 3)) + chunk(b"IEND", b"")
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(ImageError, match="one of 16 bits"):
+        read(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(("photometric", "expected"), [(1, [0, 128, 255]), (0, [255, 127, 0])])
+def test_white_may_be_the_least_of_16_bits(tmp_path, photometric, expected):
+    levels = np.array([[0, 128 * 257, 65535]], dtype=np.uint16)
+    Image.fromarray(levels).save(tmp_path / "a.tif")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    place = content.index(struct.pack("<HHI", 262, 3, 1)) + 8
+    content[place] = photometric
+    (tmp_path / "a.tif").write_bytes(content)
+    photo = read(tmp_path / "a.tif").frames[0].rgb
+    assert [photo.getpixel((x, 0))[0] for x in range(3)] == expected
+
+
+def test_a_dark_pgm_stays_dark(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 65535\n" + np.array([0, 255], ">u2").tobytes())
+    assert read(tmp_path / "a.pgm").frames[0].rgb.getpixel((1, 0)) == (1, 1, 1)
+
+
+def test_content_that_would_start_another_program_is_no_picture(tmp_path):
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
+    (tmp_path / "a.jpg").write_bytes(postscript)
+    with pytest.raises(ImageError, match="not a picture"):
+        read(tmp_path / "a.jpg")
 
 
 def test_pixels_of_display_p3_land_on_their_true_colours(tmp_path):

@@ -178,6 +178,57 @@ def test_a_thumbnail_of_the_photo_is_blanked():
     assert not parsed.get_ifd(IFD.IFD1)
 
 
+def directory(*entries, following=0):
+    """A TIFF directory of (tag, type, count, value)."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return struct.pack("<H", len(entries)) + packed + struct.pack("<I", following)
+
+
+def test_a_block_whose_own_parts_are_blanked_is_damaged():
+    """A thumbnail that says it lies at the start of the block."""
+    main = directory((0x0112, 3, 1, 6), following=26)
+    block = b"II*\0\x08\0\0\0" + main + directory((0x0201, 4, 1, 0), (0x0202, 4, 1, 8))
+    with pytest.raises(ValueError, match="not a TIFF structure"):
+        exif_block.clean(block, gps=True)
+
+
+def test_every_place_is_forgotten_wherever_it_stands():
+    degrees = struct.pack("<6I", 48, 1, 10, 1, 30, 1)
+    where = {"main": 8, "details": 100, "thumbnail": 200, "a": 300, "b": 400, "c": 500, "d": 600}
+    block = bytearray(700)
+    block[:8] = b"II*\0\x08\0\0\0"
+    parts = {
+        "main": directory(
+            (0x8769, 4, 1, where["details"]),
+            (0x8825, 4, 1, where["a"]),
+            (0x8825, 4, 1, where["b"]),
+            following=where["thumbnail"],
+        ),
+        "details": directory((0x8825, 4, 1, where["c"])),
+        "thumbnail": directory((0x8825, 4, 1, where["d"])),
+    }
+    for name in "abcd":
+        parts[name] = directory((2, 5, 3, where[name] + 50)) + bytes(32) + degrees
+    for name, part in parts.items():
+        block[where[name] : where[name] + len(part)] = part
+    assert block.count(degrees) == 4
+    cleaned = exif_block.clean(bytes(block), gps=False)
+    assert degrees not in cleaned
+    assert not [place for place in fields(cleaned) if place[0] == IFD.GPSInfo]
+
+
+@pytest.mark.parametrize(
+    "xmp",
+    [
+        b'<x dji:Latitude="52.5" dji:GpsLatitude="1" dji:GPSLongtitude="2" a="b"/>',
+        b"<x><d:AbsoluteAltitude>9</d:AbsoluteAltitude><exif:gpslatitude>8</exif:gpslatitude></x>",
+    ],
+)
+def test_places_by_other_names_go_as_well(xmp):
+    kept = read(photo_file(xmp=xmp), gps=False).metadata.xmp
+    assert kept in (b'<x a="b"/>', b"<x></x>")
+
+
 @settings(deadline=None, max_examples=400)
 @given(st.data())
 def test_damaged_exif_is_refused_in_one_way(data):

@@ -126,6 +126,21 @@ def test_output_inside_an_input_through_a_link_is_refused(tree, tmp_path):
         plan([tree], tmp_path / "link" / "out")
 
 
+def test_outputs_inside_an_input_are_refused(tmp_path):
+    touch(tmp_path / "out", "photos/photos/b.png")
+    with pytest.raises(UsageError, match="would lie inside the input folder"):
+        plan([tmp_path / "out" / "photos"], tmp_path / "out")
+
+
+def test_the_folder_above_a_link_is_that_of_its_target(tmp_path, monkeypatch):
+    touch(tmp_path, "far/away/right.png", "near/right.png")
+    (tmp_path / "near" / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "near")
+    (job,) = plan([], tmp_path / "out", [Path("link/../away/right.png")]).jobs
+    assert job.source.samefile(tmp_path / "far" / "away" / "right.png")
+    assert job.place == Path("right.png")
+
+
 def test_a_photo_is_never_overwritten(tree):
     with pytest.raises(UsageError, match="would be overwritten"):
         plan([tree / "b.jpg"], tree, overwrite=True)
