@@ -69,7 +69,8 @@ def resized(metadata: Metadata, width: int, height: int) -> Metadata:
 def _raw_exif(image: Image.Image, *, gps: bool) -> bytes:
     """The block as it is; of a TIFF, whose own tags these are, one made of what is no structure."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return bytes(image.info.get("exif", b""))
+        older = "Raw profile type exif" in image.info  # ImageMagick's way to have it in a PNG
+        return bytes(image.info.get("exif") or (image.getexif().tobytes() if older else b""))
     tags = image.getexif()
     exif = Image.Exif()
     for tag in set(tags) - _STRUCTURE - (frozenset() if gps else _GEOTIFF):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
 
 from stylize import exif as exif_block
 from stylize.formats import encode
@@ -134,6 +135,15 @@ def test_iptc_comes_through(suffix):
     content, warnings = encode([picture.frames[0].rgb], picture, suffix)
     assert read(content).metadata.iptc == IPTC
     assert not warnings
+
+
+def test_exif_as_text_in_a_png_comes_through():
+    text = "\nexif\n    " + str(len(full_exif())) + "\n" + full_exif().hex() + "\n"
+    info = PngInfo()
+    info.add_text("Raw profile type exif", text, zip=True)
+    buffer = io.BytesIO()
+    draw_picture(0, 64, 48).save(buffer, "PNG", pnginfo=info)
+    assert fields(read(buffer.getvalue()).metadata.exif)[0, Base.Make] == "Maker"
 
 
 def test_from_tiff_to_jpeg():
