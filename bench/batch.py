@@ -139,7 +139,7 @@ def main() -> None:
     )
     console.print(f"apply: {ratio:.2f} of network + (decode + encode) / {cores} cores (goal: 1.15)")
     console.print(
-        f"peak memory: {many:.0f} MB for {LOTS * LOT} photos, {few:.0f} MB for {LOT} (median of the "
+        f"peak memory: {many:.0f} MB for {LOTS * LOT} photos, {few:.0f} MB for {LOT} (median of "
         f"lots; the largest {most:.0f}): {many / few:.2f} ({many / most:.2f}; goal: 1.10)"
     )
     figures = {"rows": rows, "ratio": ratio, "peak_mb": [few, most, many]}
