@@ -85,7 +85,11 @@ def replace_norms(network: nn.Module, compute: Callable[[nn.Module, Tensor], Ten
     """Let `compute(layer, x)` be the network's instance norm, with sum and ReLU by themselves."""
 
     def forward(
-        layer: nn.Module, x: Tensor, residual: Tensor | None = None, relu: bool = False
+        layer: nn.Module,
+        x: Tensor,
+        residual: Tensor | None = None,
+        relu: bool = False,
+        mask: None = None,
     ) -> Tensor:
         y = compute(layer, x)
         y = y if residual is None else y + residual
