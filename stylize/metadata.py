@@ -22,7 +22,12 @@ _STRUCTURE = frozenset(
     }
 )  # fmt: skip
 _GEOTIFF = frozenset({33550, 33922, 34264, 34735, 34736, 34737})
-_PLACE = rb"(?:\w*gps\w*|\w*latitude\w*|\w*longi?t?ude\w*|\w*altitude\w*)"  # names in XMP
+_PLACE = re.compile(rb"gps|latitude|longi?t?ude|altitude", re.IGNORECASE)  # in names of XMP
+# Possessive, and never past the next bracket: packets of megabytes take milliseconds.
+_XMP_VALUES = (
+    re.compile(rb"\s[\w.-]++:([\w.-]++)\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')"),
+    re.compile(rb"<(?=[\w.-]++:([\w.-]++))([^<>\s/]++)[^<>]*+>(?:(?<=/>)|[^<]*+</\2\s*+>)"),
+)
 _IPTC_RESOURCE = 0x0404  # of Photoshop's image resources
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 
@@ -108,12 +113,10 @@ def _clean_xmp(xmp: bytes, *, gps: bool) -> bytes:
     xmp = re.sub(rb'(tiff:Orientation\s*=\s*["\'])\d+', rb"\g<1>1", xmp)
     xmp = re.sub(rb"(<tiff:Orientation>\s*)\d+", rb"\g<1>1", xmp)
     if not gps:
-        attribute = rb"\s[\w.-]+:" + _PLACE + rb"\s*=\s*(\"[^\"]*\"|'[^']*')"
-        element = rb"<([\w.-]+:" + _PLACE + rb")\b[^>]*(/>|>.*?</\1\s*>)"
-        for pattern in (attribute, element):
-            xmp = re.sub(pattern, b"", xmp, flags=re.DOTALL | re.IGNORECASE)
+        for pattern in _XMP_VALUES:
+            xmp = pattern.sub(lambda found: b"" if _PLACE.search(found[1]) else found[0], xmp)
         # In another encoding or in a form that was not foreseen: rather nothing than the place.
-        if re.search(_PLACE, xmp.replace(b"\0", b""), re.IGNORECASE):
+        if _PLACE.search(xmp.replace(b"\0", b"")):
             return b""
     return xmp
 

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngInfo
 from stylize import exif as exif_block
 from stylize.formats import encode
 from stylize.images import read_picture
-from stylize.metadata import jpeg_segment, resized
+from stylize.metadata import _clean_xmp, jpeg_segment, resized
 
 XMP = (
     b'<?xpacket begin="\xef\xbb\xbf"?><x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF>'
@@ -237,6 +237,16 @@ def test_every_place_is_forgotten_wherever_it_stands():
 def test_places_by_other_names_go_as_well(xmp):
     kept = read(photo_file(xmp=xmp), gps=False).metadata.xmp
     assert kept in (b'<x a="b"/>', b"<x></x>")
+
+
+@pytest.mark.parametrize(
+    "part", [b"a", b"gps", b"<a:gps", b"<a:gps>", b" a:gps='", b' a:gps="', b"<a:b>", b" a:", b" "]
+)
+@pytest.mark.parametrize("start", [b"", b"<a:", b" a:", b"<a:gps>", b"tiff:Orientation"])
+def test_packets_made_to_take_long_do_not(start, part):
+    """With patterns that go back and forth, hours."""
+    packet = start + part * (1_000_000 // len(part))
+    assert len(_clean_xmp(packet, gps=False)) <= len(packet)
 
 
 @settings(deadline=None, max_examples=400)
