@@ -130,7 +130,9 @@ def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[
 def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], list[str]]:
     """What the format can hold of it as options of Pillow's encoder; what it cannot, in words."""
     blocks = {"EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
-    holds = {"EXIF": kind in WITH_EXIF, "XMP": kind in WITH_EXIF, "IPTC": kind in WITH_IPTC}
+    # A PNG has XMP as UTF-8; in another encoding it would come out as something else.
+    xmp = kind in WITH_EXIF and (kind != "PNG" or _is_utf8(metadata.xmp))
+    holds = {"EXIF": kind in WITH_EXIF, "XMP": xmp, "IPTC": kind in WITH_IPTC}
     kept: dict[str, bytes] = {}
     warnings = []
     for name, block in blocks.items():
@@ -149,12 +151,20 @@ def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], li
         options["exif"] = without_orientation(kept["EXIF"]) if kind == "AVIF" else kept["EXIF"]
     if kind == "PNG" and "XMP" in kept:
         options["pnginfo"] = PngImagePlugin.PngInfo()
-        options["pnginfo"].add_itxt("XML:com.adobe.xmp", kept["XMP"].decode(errors="replace"))
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", kept["XMP"].decode())
     elif "XMP" in kept:
         options["xmp"] = kept["XMP"]
     if kind == "JPEG" and "IPTC" in kept:
         options["extra"] = jpeg_segment(kept["IPTC"])
     return options, warnings
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _palette(image: Image.Image) -> Image.Image:

@@ -72,10 +72,9 @@ class Pipeline:
         self.config = config
         self.stopped = ""
         self.threads = torch.get_num_threads()
-        self.workers = min(MOST_AT_ONCE, self.threads, photos)
-        self._gpu = threading.Lock() if style.compute.device.type == "cuda" else nullcontext()
-        if style.compute.device.type == "cuda":
-            self.workers = MOST_AT_ONCE
+        on_gpu = style.compute.device.type == "cuda"
+        self.workers = MOST_AT_ONCE if on_gpu else min(MOST_AT_ONCE, self.threads, max(1, photos))
+        self._device = threading.Lock() if on_gpu else nullcontext()
 
     def run(
         self, tasks: Sequence[Task], *, failed: bool = False
@@ -170,7 +169,7 @@ class Pipeline:
         large = 2 * _pixels(batch) > MOST_PIXELS
         if large:
             torch.set_num_threads(self.threads)
-        with self._gpu:
+        with self._device:
             stylized = list(self._stylize(batch, self.config.batch_size))
         if large:
             self._use_threads()

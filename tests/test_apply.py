@@ -552,6 +552,15 @@ def test_a_folder_without_permission_fails_its_photos(style_file, photos, tmp_pa
     assert failures(events) == {"photo5.jpg": "cannot be written (Permission denied)"}
 
 
+@needs_permissions
+def test_a_folder_that_is_shut_is_a_failure_and_all_there_is(style_file, tmp_path):
+    (tmp_path / "in" / "shut").mkdir(parents=True)
+    (tmp_path / "in" / "shut").chmod(0)
+    events = run(style_file, [tmp_path / "in"], tmp_path / "out")
+    assert failures(events) == {"shut": "Permission denied"}
+    assert (events[-1].done, events[-1].left) == (0, 0)
+
+
 def test_a_list_goes_on_when_a_file_of_it_is_gone(style_file, photos, tmp_path, monkeypatch):
     monkeypatch.chdir(photos)
     listed = [Path("photo0.png"), Path("gone.png"), Path("more")]

@@ -216,6 +216,13 @@ def test_metadata_without_a_place_is_named(suffix):
         assert bool(getattr(kept, name)) != any(name.upper() in warning for warning in warnings)
 
 
+def test_xmp_that_a_png_would_change_is_named():
+    picture = Picture((Photo(draw_picture(0)),), Metadata(xmp="<x/>".encode("utf-16")))
+    content, warnings = encode([picture.frames[0].rgb], picture, ".png")
+    assert again(content).metadata.xmp == b""
+    assert warnings == ["XMP left out: this PNG file has no place for it"]
+
+
 def test_a_block_too_long_for_a_jpeg_is_named_and_the_photo_is_written():
     picture = Picture((Photo(draw_picture(0)),), replace(Metadata(), xmp=b"x" * 65_001))
     content, warnings = encode([picture.frames[0].rgb], picture, ".jpg")
