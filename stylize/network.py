@@ -8,6 +8,7 @@ H, W) and >= 0, every norm takes its statistics by these weights; a mask of ones
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from stylize.config import NetworkConfig
 from stylize.instance_norm import InstanceNorm2d
@@ -84,13 +85,14 @@ class TransformerNet(nn.Module):
         return x[..., margin : margin + height, margin : margin + width]
 
     def _noise(self, x: Tensor) -> Tensor:
-        size = (self.noise.in_channels, *x.shape[-2:])
+        channels = self.noise.in_channels
         if self.training:
             # Ever new: of fixed noise the network learns where it is in the picture, and paints
             # the same sun into the same corner of every photo.
-            noise = UNIT_VARIANCE * (torch.rand(len(x), *size, device=x.device) - 0.5)
+            size = (len(x), channels, *x.shape[-2:])
+            noise = UNIT_VARIANCE * (torch.rand(size, device=x.device) - 0.5)
         else:
-            noise = white_noise(*size, device=x.device)  # one for all: it is added to each
+            noise = white_noise(x, channels)  # one for all: it is added to each
         return noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
 
@@ -176,16 +178,20 @@ def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
         return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 
 
-def white_noise(channels: int, height: int, width: int, *, device: torch.device) -> Tensor:
-    """(1, channels, height, width) fp32 noise, uniform with mean 0 and variance 1.
+def white_noise(like: Tensor, channels: int, top: int = 0) -> Tensor:
+    """(1, channels, H, W) fp32 noise, uniform with mean 0 and variance 1, for the (N, C, H, W) of
+    `like`, whose first row is row `top` of the picture.
 
     Each value is a hash of its own channel, row and column (multiply and xor-shift steps of the
     kind in MurmurHash3's finalizer), so the same place gets the same bits on every device, in
     every version and whatever the size of the picture.
     """
-    row = torch.arange(height, device=device).view(1, 1, -1, 1)
-    column = torch.arange(width, device=device).view(1, 1, 1, -1)
-    channel = torch.arange(channels, device=device).view(1, -1, 1, 1)
+    if has_torch_function((like,)):
+        return handle_torch_function(white_noise, (like,), like, channels)
+    height, width = like.shape[-2:]
+    row = torch.arange(top, top + height, device=like.device).view(1, 1, -1, 1)
+    column = torch.arange(width, device=like.device).view(1, 1, 1, -1)
+    channel = torch.arange(channels, device=like.device).view(1, -1, 1, 1)
     low32 = 0xFFFFFFFF
     bits = (row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F) & low32
     bits = ((bits ^ (bits >> 15)) * 0x2C1B3C6D) & low32
