@@ -10,6 +10,7 @@ from stylize.events import (
     ApplyStarted,
     Backend,
     Event,
+    PhotoBegun,
     PhotoCurrent,
     PhotoDone,
     PhotoFailed,
@@ -32,9 +33,9 @@ def apply(
     """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`.
 
     `style` is a name or a path. Yields `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone`
-    or `PhotoFailed` a photo, and `ApplyDone`. Nothing is written before the whole plan is known to
-    be sound. Outputs that are up to date are left alone, and so are files that stylize did not
-    write, unless `config.overwrite`.
+    or `PhotoFailed` a photo (of those that get so far, a `PhotoBegun` before), and `ApplyDone`.
+    Nothing is written before the whole plan is known to be sound. Outputs that are up to date are
+    left alone, and so are files that stylize did not write, unless `config.overwrite`.
 
     Raises:
         UsageError: the style, an input, the output folder or the device cannot be used, or another
@@ -61,12 +62,12 @@ def apply(
         begun = done = pixels = 0
         pipeline = Pipeline(loaded, manifest, recipe, config, len(plan.jobs))
         for event in pipeline.run(todo, failed=bool(failures)):
-            begun += 1
             if isinstance(event, PhotoDone):
                 done += 1
                 pixels += event.width * event.height * event.frames
-            else:
+            elif isinstance(event, PhotoFailed):
                 failures.append(event)
+            begun += not isinstance(event, PhotoBegun)
             yield event
         yield ApplyDone(
             done,

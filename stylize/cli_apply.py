@@ -10,10 +10,20 @@ import typer
 
 from stylize import progress
 from stylize.cli_common import SOME_FAILED, Device, Json, Norm, Precision, err, interruptible, out
-from stylize.config import NORM_BACKENDS, NORM_VARIABLE, OUTPUT_FORMATS, ApplyConfig, Look
+from stylize.config import (
+    NORM_BACKENDS,
+    NORM_VARIABLE,
+    OUTPUT_FORMATS,
+    ApplyConfig,
+    Look,
+    parse_size,
+)
+from stylize.errors import UsageError
 from stylize.events import ApplyDone, Planned
 
 _APPLY = ApplyConfig()
+
+NATIVE, AUTO = "native", "auto"  # --stroke, --max-memory: no number
 
 # Headings in `stylize apply --help`.
 RUN, LOOK, FILES, MACHINE = "The run", "The look", "The files", "The machine"
@@ -24,6 +34,7 @@ EPILOG = (
     "stylize apply great-wave photos/ --output painted/ --dry-run\n\n"
     "stylize apply great-wave photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
     "stylize apply great-wave photos/ --output painted/ --keep-background --strength 0.7\n\n"
+    "stylize apply great-wave poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
     "find photos -name '*.jpg' -print0 | stylize apply great-wave - --output painted/"
 )
 
@@ -70,6 +81,14 @@ def apply(
             rich_help_panel=LOOK,
         ),
     ] = _APPLY.look.keep_background,
+    stroke: Annotated[
+        str,
+        typer.Option(
+            help="Size of the strokes in relation to the picture, 1 as in training (0.1 to 4); or "
+            "native: the same number of pixels in all photos.",
+            rich_help_panel=LOOK,
+        ),
+    ] = NATIVE,
     masks: Annotated[
         str | None,
         typer.Option(
@@ -123,10 +142,30 @@ def apply(
             rich_help_panel=MACHINE,
         ),
     ] = _APPLY.batch_size,
+    max_memory: Annotated[
+        str,
+        typer.Option(
+            help="Such as 700MB or 4GB, for the device and for the host; photos that need more go "
+            "through in strips, with the same result. auto: half of what is free.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = AUTO,
+    statistics: Annotated[
+        str,
+        typer.Option(
+            help="exact, or thumbnail: an approximation for huge photos, which keeps next to "
+            "nothing in memory.",
+            rich_help_panel=MACHINE,
+        ),
+    ] = _APPLY.look.statistics,
     device: Device = _APPLY.device,
     precision: Precision = _APPLY.precision,
     norm: Norm = NORM_BACKENDS[0],
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say failures only.")] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Say how each photo goes through, and its memory."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Stylize photos and folders of photos.
@@ -142,7 +181,13 @@ def apply(
         precision=precision,
         overwrite=overwrite,
         fail_fast=fail_fast,
-        look=Look(strength, preserve_color, keep_background or masks is not None),
+        look=Look(
+            strength,
+            preserve_color,
+            keep_background or masks is not None,
+            _stroke(stroke),
+            statistics,
+        ),
         masks=masks,
         format=format,
         quality=quality,
@@ -150,6 +195,7 @@ def apply(
         strip=strip,
         strip_gps=strip_gps,
         max_megapixels=max_megapixels,
+        max_memory=None if max_memory == AUTO else parse_size(max_memory),
     )
     listed = _read_list() if Path("-") in inputs else []
     inputs = [path for path in inputs if path != Path("-")]
@@ -178,7 +224,7 @@ def apply(
     elif quiet:
         events = progress.draw_failures(running, err)
     else:
-        events = progress.draw_apply(running, out)
+        events = progress.draw_apply(running, out, verbose=verbose)
     complete = True
     with interruptible():
         for event in events:
@@ -186,6 +232,13 @@ def apply(
                 complete = not event.failed and not event.left
     if not complete:
         raise typer.Exit(SOME_FAILED)
+
+
+def _stroke(text: str) -> float | None:
+    try:
+        return None if text == NATIVE else float(text)
+    except ValueError:
+        raise UsageError(f"--stroke is {text!r}", "give a number, or native") from None
 
 
 def _read_list() -> list[Path]:

@@ -1,5 +1,6 @@
 """Every setting and its default, in one place. All are frozen and validated when they are made."""
 
+import re
 import string
 from dataclasses import asdict, dataclass, field, fields
 from types import UnionType
@@ -11,6 +12,7 @@ ARCHITECTURES = ("quarter", "johnson")
 PRECISIONS = ("auto", "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
+STATISTICS = ("exact", "thumbnail")
 VGG_SOURCES = ("shipped", "torchvision")
 NORM_BACKENDS = ("auto", "torch", "triton")
 NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: one of them, for the whole process
@@ -30,6 +32,16 @@ def _at_least(name: str, value: float, least: float) -> None:
 def _between(name: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise UsageError(f"{name} is {value}", f"it must be from {least} to {most}")
+
+
+def parse_size(text: str) -> float:
+    """Bytes in words such as 700MB, 4GB or 2GiB; raises UsageError for any others."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)B?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"{text!r} is no size of memory", "give one such as 700MB or 4GB")
+    number, unit = match.groups()
+    base = 1024.0 if unit.endswith("I") else 1000.0
+    return float(number) * base ** ("KMGT".index(unit[0]) + 1)
 
 
 class _Settings:
@@ -130,16 +142,28 @@ class Look(_Settings):
 
     `strength` 0 is the photo, 1 the stylized picture. `preserve_color` takes lightness from the
     stylized picture and colour from the photo. `keep_background` leaves everything outside of a
-    photo's mask as it is.
+    photo's mask as it is. `stroke` is the size of the strokes in relation to the picture, 1 that of
+    the training; without, they are as large in pixels. `statistics` are those of the whole photo
+    ("exact") or, if it is large, of a "thumbnail".
     """
 
     strength: float = 1.0
     preserve_color: bool = False
     keep_background: bool = False
+    stroke: float | None = None
+    statistics: str = "exact"
 
     def __post_init__(self) -> None:
+        if self.stroke is not None and not 0.1 <= self.stroke <= 4:
+            raise UsageError(f"stroke is {self.stroke}", "it must be from 0.1 to 4")
+        _one_of("statistics", self.statistics, STATISTICS)
         if not 0 <= self.strength <= 1:
             raise UsageError(f"strength is {self.strength}", "it must be from 0 to 1")
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network's result is left as it is."""
+        return self.strength == 1 and not self.preserve_color and not self.keep_background
 
 
 @dataclass(frozen=True)
@@ -150,7 +174,8 @@ class ApplyConfig(_Settings):
     `quality` what its lossy encoder is given (None: a good one), `name` the pattern of file names.
     `masks` is a folder that mirrors the inputs, with a mask for some or all photos. `strip` leaves
     all metadata out, `strip_gps` the place. A picture of more than `max_megapixels`, all frames
-    together, is refused.
+    together, is refused. `max_memory` is in bytes, for the device and for the host (None: half of
+    what is free).
     """
 
     size: int | None = None
@@ -167,6 +192,7 @@ class ApplyConfig(_Settings):
     strip: bool = False
     strip_gps: bool = False
     max_megapixels: float = 200.0
+    max_memory: float | None = None
 
     def __post_init__(self) -> None:
         if self.size is not None:
@@ -178,6 +204,8 @@ class ApplyConfig(_Settings):
             _between("quality", self.quality, 1, 100)
         if not 0 < self.max_megapixels < LARGEST:
             raise UsageError(f"max_megapixels is {self.max_megapixels}", "it must be more than 0")
+        if self.max_memory is not None and not 0 < self.max_memory < 1e18:
+            raise UsageError(f"max_memory is {self.max_memory}", "it must be more than 0")
         _file_name_pattern(self.name)
 
     def recipe(self) -> dict[str, Any]:

@@ -107,6 +107,18 @@ class PhotoCurrent:
 
 
 @dataclass(frozen=True)
+class PhotoBegun:
+    """A photo that goes into the network, at that size (the largest frame's); `way` says how, and
+    `memory` what the process takes at its peak for this photo, as it is expected."""
+
+    source: Path
+    width: int
+    height: int
+    way: str
+    memory: int
+
+
+@dataclass(frozen=True)
 class PhotoDone:
     """`warnings` say what could not be taken over as it was; `seconds` are those of its work."""
 
@@ -154,6 +166,7 @@ Event = (
     | Planned
     | ApplyStarted
     | PhotoCurrent
+    | PhotoBegun
     | PhotoDone
     | PhotoFailed
     | ApplyDone

@@ -52,6 +52,11 @@ class StyleHeader:
     package_version: str = __version__
     format_version: int = FORMAT_VERSION
 
+    @property
+    def working_size(self) -> int:
+        """Pixels on the short side of a picture whose strokes are as in training."""
+        return self.training.size
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 

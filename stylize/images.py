@@ -3,22 +3,22 @@
 Content decides what a file is, not its suffix.
 """
 
-import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from stylize.errors import ImageError
 from stylize.exif import ORIENTATION
 from stylize.files import open_file
 from stylize.metadata import Metadata, read_metadata
+from stylize.pixels import profile_of, to_8_bits, to_srgb
 
 ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # frames of others are previews
 PAGES = frozenset({"TIFF"})
@@ -34,7 +34,6 @@ UPRIGHT = {  # EXIF 2.3, section 4.6.4
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
 NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of another page's preview
 DRAFT = 2  # a JPEG is decoded at half, quarter or eighth if that leaves so many times the size
 
@@ -73,11 +72,54 @@ class Picture:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How large a picture is, by its header: `size` is (width, height) of the largest frame once it
+    is scaled down, `pixels` those of all frames in the file, `decoded` those held at once while a
+    frame is decoded."""
+
+    size: tuple[int, int]
+    frames: int
+    pixels: int
+    decoded: int
+
+
+def measure(path: Path, size: int | None = None) -> Extent:
+    """What `read_picture` would make of the file, without decoding it.
+
+    Raises:
+        ImageError: it cannot be opened, or is not a picture.
+    """
+    with _named(path), open_file(path) as file, Image.open(file, formats=READ) as image:
+        count = _count_frames(image)
+        sizes = []
+        for index in range(count if image.format in PAGES else 1):
+            image.seek(index)
+            sizes.append(image.size)
+        width, height = max(sizes, key=lambda pair: pair[0] * pair[1])
+        each = [w * h for w, h in sizes] if image.format in PAGES else [width * height] * count
+        decoded = width * height
+        if size is not None and size < max(width, height):
+            scale = size / max(width, height)
+            width, height = max(1, round(width * scale)), max(1, round(height * scale))
+            if image.format in ("JPEG", "MPO"):
+                decoded = min(decoded, (2 * DRAFT) ** 2 * width * height)
+        return Extent((width, height), count, sum(each), decoded)
+
+
+def _count_frames(image: Image.Image) -> int:
+    kind = image.format or ""
+    count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1
+    if count > MOST_FRAMES:
+        raise ImageError(f"{count} frames, more than {MOST_FRAMES}")
+    return int(count)
+
+
 def read_photo(path: Path, size: int | None = None) -> Photo:
     """Decode the (first) picture in `path`, downscaled to at most `size` px on its longest side.
 
     EXIF orientation is applied and an embedded ICC profile converted to sRGB (a broken one is
-    ignored: the numbers are then taken as sRGB). For pixels of 16 and 32 bits see `_to_8_bits`.
+    ignored: the numbers are then taken as sRGB). For pixels of 16 and 32 bits see `pixels`.
 
     Raises:
         ImageError: it cannot be opened, is not a picture, is damaged, or too large to be safe.
@@ -96,9 +138,7 @@ def read_picture(
     """
     with _named(path), Image.open(file, formats=READ) as image:
         kind = image.format or ""
-        count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1
-        if count > MOST_FRAMES:
-            raise ImageError(f"{count} frames, more than {MOST_FRAMES}")
+        count = _count_frames(image)
         warnings: list[str] = []
         frames, durations = [], []
         pixels = 0
@@ -198,11 +238,11 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
     try:
         deep = any("16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
         image.load()
-        icc, turn, alpha = _profile(image), _turn(image), None
+        icc, turn, alpha = profile_of(image), _turn(image), None
         if deep and image.mode == "RGB" and "transparency" in image.info:
             raise ImageError("its transparent colour is one of 16 bits, and only 8 are read")
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            image, alpha = _to_8_bits(image, warn)
+            image, alpha = to_8_bits(image, warn)
         if turn is not None:
             image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
         if image.has_transparency_data:
@@ -212,18 +252,11 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
             image = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
         elif image.mode in ("1", "P"):
             image = image.convert("RGB")
-        return Photo(_to_srgb(image, icc, warn).convert("RGB"), alpha)
+        return Photo(to_srgb(image, icc, warn).convert("RGB"), alpha)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise all kinds on damaged data
         raise ImageError(f"damaged picture ({error})") from error
-
-
-def _profile(image: Image.Image) -> bytes | None:
-    if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
-        profile: bytes | None = image.tag_v2.get(ICC_PROFILE)
-        return profile
-    return image.info.get("icc_profile")
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -232,50 +265,6 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
         return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
     except Exception:  # noqa: BLE001 damaged tags are no reason not to take the pixels
         return None
-
-
-def _to_8_bits(
-    image: Image.Image, warn: Callable[[str], object]
-) -> tuple[Image.Image, Image.Image | None]:
-    """Grey of 16 or 32 bits in 8, and alpha if one level of it is transparent.
-
-    16 bits count to 65535 (in a TIFF of fewer bits, to what these hold; black may be the largest).
-
-    Numbers of 32 bits do not say their range: it is taken to be the least of 0..1 (floats), 0..255
-    and 0..65535 that holds them all, and otherwise from the least of them to the largest.
-    """
-    levels = np.asarray(image).astype(np.float64)
-    alpha = None
-    if image.mode.startswith("I;16") and isinstance(image.info.get("transparency"), int):
-        alpha = Image.fromarray(np.uint8(255) * (levels != image.info["transparency"]))
-    low, high = 0.0, 65535.0
-    if image.mode.startswith("I;16") and isinstance(image, TiffImagePlugin.TiffImageFile):
-        high = 2.0 ** image.tag_v2.get(BITS, (16,))[0] - 1
-        if image.tag_v2.get(PHOTOMETRIC) == 0:
-            levels = high - levels
-    if image.mode in ("I", "F") and image.format != "PPM":  # Pillow scales PPM to 65535 itself
-        levels = np.nan_to_num(levels, nan=0.0, posinf=0.0, neginf=0.0)
-        least, most = float(levels.min()), float(levels.max())
-        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
-        fitting = [top for top in tops if most <= top]
-        low, high = (0.0, fitting[0]) if least >= 0 and fitting else (least, most)
-        warn(f"pixels of 32 bits taken as {low:g} to {high:g}")
-    levels = (levels - low) / max(high - low, np.finfo(float).tiny)
-    return Image.fromarray(np.rint(levels * 255).clip(0, 255).astype(np.uint8)), alpha
-
-
-def _to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:
-    """`image` converted from the ICC profile `icc`, if there is one that fits its mode."""
-    if not icc:
-        return image
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        srgb = ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        warn("ICC profile damaged or of another mode: pixels taken as sRGB")
-        return image
-    return cast("Image.Image", converted)
 
 
 def downscale(photo: Photo, size: tuple[int, int]) -> Photo:

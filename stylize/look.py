@@ -15,6 +15,7 @@ HALVINGS = 14  # of the range that a chroma lies in: less than 1e-4 of it is lef
 ROUNDING = 1e-5  # of linear light
 EDGE = 3  # pixels: a soft edge is made of colours from no further away
 WINDOW, SHRINK = 2, 4  # recolour: pixels around one, in pictures that much smaller
+REACH = SHRINK * (2 * WINDOW + 2)  # rows further away have no influence, counted in whole squares
 EVEN = 4e-3  # recolour: variance up to which a window is texture, without edges
 
 # Oklab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cones, and
@@ -76,10 +77,9 @@ def fuse(stylized: Tensor, photo: Tensor, strength: float) -> Tensor:
 def recolour(photo: Tensor, stylized: Tensor) -> Tensor:
     """The photo in the stylized picture's colours: in every window, the gain and offset of each
     channel that bring it closest, found on smaller pictures (guided filter, He & Sun 2015)."""
-    size = photo.shape[-2:]
-    small = [max(1, side // SHRINK) for side in size]
+    height, width = photo.shape[-2:]
     means = (
-        _window_mean(F.interpolate(part, small, mode="area"), WINDOW)
+        _window_mean(_shrink(part), WINDOW)
         for part in (photo, stylized, photo * photo, photo * stylized)
     )
     one, other, square, product = means
@@ -87,9 +87,17 @@ def recolour(photo: Tensor, stylized: Tensor) -> Tensor:
     gain = (product - one * other + EVEN) / (square - one * one + EVEN)
     offset = other - gain * one
     gain, offset = (
-        F.interpolate(_window_mean(part, WINDOW), size, mode="bilinear") for part in (gain, offset)
+        F.interpolate(_window_mean(part, WINDOW), scale_factor=SHRINK, mode="bilinear")
+        for part in (gain, offset)
     )
+    gain, offset = (part[..., :height, :width] for part in (gain, offset))
     return (gain * photo + offset).clamp(0, 1)
+
+
+def _shrink(image: Tensor) -> Tensor:
+    """Means of squares of SHRINK pixels, counted from the top left."""
+    right, below = (-side % SHRINK for side in (image.shape[3], image.shape[2]))
+    return F.avg_pool2d(F.pad(image, (0, right, 0, below), mode="replicate"), SHRINK)
 
 
 def keep_background(stylized: Tensor, photo: Tensor, mask: Tensor) -> Tensor:

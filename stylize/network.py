@@ -56,6 +56,11 @@ class TransformerNet(nn.Module):
         self.up2 = SubPixel(channels, config.head_channels)
         self.norm2 = InstanceNorm2d(config.head_channels)
         self.up3 = SubPixel(config.head_channels, 3)
+        quarter, half, eighth = channels / 16, config.head_channels / 4, body / 64
+        # What `memory` reckons with, for each pixel of a photo. In one pass the head needs most; in
+        # strips, what goes in and out of one of the norms, and what is added later.
+        kept = (quarter + half, 2 * quarter + eighth, quarter + 3 * eighth)
+        self.values_per_pixel = (quarter + 3 * half, max(kept))
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]
@@ -227,6 +232,7 @@ class JohnsonNet(nn.Module):
         self.deconv2 = ReflectConv(64, 32, kernel_size=3)
         self.in5 = InstanceNorm2d(32)
         self.deconv3 = ReflectConv(32, 3, kernel_size=9)
+        self.values_per_pixel = (5.5 * 32, 32 + 64 / 4)  # as in TransformerNet
 
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
         height, width = image.shape[-2:]

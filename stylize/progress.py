@@ -24,6 +24,7 @@ from stylize.events import (
     Event,
     FileWritten,
     Note,
+    PhotoBegun,
     PhotoDone,
     PhotoFailed,
     PhotoSkipped,
@@ -45,8 +46,13 @@ def print_json(events: Iterable[Event]) -> Iterator[Event]:
         yield event
 
 
-def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
-    """A progress bar while photos are stylized, then a table; passes the events on."""
+def draw_apply(
+    events: Iterable[Event], console: Console, *, verbose: bool = False
+) -> Iterator[Event]:
+    """A progress bar while photos are stylized, then a table; passes the events on.
+
+    `verbose` says of each photo how it goes through the network.
+    """
     bar: tqdm[Never] | None = None
     failures: list[PhotoFailed] = []
     warned: list[PhotoDone] = []
@@ -59,6 +65,8 @@ def draw_apply(events: Iterable[Event], console: Console) -> Iterator[Event]:
                 case ApplyStarted():
                     bar = tqdm(total=event.photos, unit="photo", desc=event.style, leave=False)
                     ignored = event.ignored
+                case PhotoBegun() if bar is not None and verbose:
+                    bar.write(_begun(event), file=console.file)
                 case PhotoDone() if bar is not None:
                     megapixels += event.width * event.height * event.frames / 1e6
                     rate = megapixels / max(bar.format_dict["elapsed"], 1e-9)
@@ -126,6 +134,12 @@ def _print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]
     for path, reason in rows:
         table.add_row(Text(shown(path), overflow="fold"), Text(shown(reason)))
     console.print(table)
+
+
+def _begun(event: PhotoBegun) -> str:
+    megapixels = event.width * event.height / 1e6
+    what = f"{megapixels:.1f} megapixels {event.way}, up to {event.memory / 1e9:.1f} GB in all"
+    return f"{shown(event.source)}: {what}"
 
 
 def _stopped(done: ApplyDone) -> str:

@@ -16,14 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stylize.buffers import Buffer
 from stylize.instance_norm import InstanceNorm2d, Moments, combine, moments
 from stylize.network import white_noise
 
-FEWEST_ROWS = 64  # of the picture in a strip: at an eighth of the resolution there still are eight
-
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
 Number = float  # which inside of `Strips` is a method
-Allocate = Callable[[tuple[int, ...], torch.dtype], Tensor]
+Allocate = Callable[[tuple[int, ...], torch.dtype], Buffer]
 
 
 @dataclass
@@ -43,10 +42,14 @@ class Run:
     strip: int = 0  # of the result, that is being computed
 
     def strips(self, height: int) -> Iterator[tuple[int, int]]:
-        """First row and last + 1 of every strip of something so high, at whatever resolution."""
-        rows = -(-height // self.count)
-        for top in range(0, height, rows):
-            yield top, min(top + rows, height)
+        return cut(height, self.count)
+
+
+def cut(height: int, count: int) -> Iterator[tuple[int, int]]:
+    """First row and last + 1 of at most `count` strips of something so high."""
+    rows = -(-height // count)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
 
 
 class Strips:
@@ -68,11 +71,10 @@ class Strips:
         rule = RULES.get(function)
         return NotImplemented if rule is None else rule(*args, **(kwargs or {}))
 
-    def __iter__(self) -> Iterator[tuple[int, Tensor]]:
-        """The whole, in strips from above: first row, (1, C, rows, W)."""
-        for top, bottom in self.run.strips(self.shape[2]):
-            self.run.strip += 1
-            yield top, self.rows(top, bottom)
+    def advance(self, top: int, bottom: int) -> Tensor:
+        """`rows` of a network's result, asked for from above: none is higher up than the last."""
+        self.run.strip += 1
+        return self.rows(top, bottom)
 
     @property
     def device(self) -> torch.device:
@@ -98,14 +100,14 @@ class Strips:
     def clamp(self, least: Number, most: Number) -> "Strips":
         return self.each(lambda x: x.clamp(least, most))
 
-    def __sub__(self, other: Number) -> "Strips":
-        return self.each(lambda x: x - other)
+    def __sub__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x - number)
 
-    def __mul__(self, other: Number) -> "Strips":
-        return self.each(lambda x: x * other)
+    def __mul__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x * number)
 
-    def __truediv__(self, other: Number) -> "Strips":
-        return self.each(lambda x: x / other)
+    def __truediv__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x / number)
 
     def __getitem__(self, key: tuple[Any, slice, slice]) -> "Strips":
         """`x[..., a:b, c:d]`."""
@@ -143,7 +145,7 @@ class Normalized:
                 self._add(residual)
             self.finished = residual is not None
             self.source = None  # buffers further up are no longer needed
-        strip = self.buffer[:, :, top:bottom].to(self.run.device)
+        strip = self.buffer.read(top, bottom)
         return strip if self.finished else self._normalize(strip)
 
     def _keep(self, x: Strips, mask: Strips | None) -> None:
@@ -152,20 +154,21 @@ class Normalized:
             strip = x.rows(top, bottom)
             weights = None if mask is None else mask.rows(top, bottom)
             mean, variance = moments(strip, weights)
-            counts.append(_count(strip) if weights is None else weights.double().sum((2, 3)))
+            pixels = torch.ones_like(strip[:, :1]) if weights is None else weights
+            counts.append(pixels.double().sum((2, 3)))
             means.append(mean)
             variances.append(variance)
             if top == 0:  # only now: what came before may have needed the room
                 self.buffer = self.run.allocate((*x.shape[:3], strip.shape[3]), strip.dtype)
-            self.buffer[:, :, top:bottom] = strip
+            self.buffer.write(top, strip)
         parts = (torch.stack(part) for part in (means, variances, counts))
         self.statistics = self.run.found[self.layer] = combine(*parts)
 
     def _add(self, residual: Strips) -> None:
         """Finish in place, so that the residual's own buffer is free again."""
         for top, bottom in self.run.strips(residual.shape[2]):
-            strip = self.buffer[:, :, top:bottom].to(self.run.device)
-            self.buffer[:, :, top:bottom] = self._normalize(strip, residual.rows(top, bottom))
+            strip = self.buffer.read(top, bottom)
+            self.buffer.write(top, self._normalize(strip, residual.rows(top, bottom)))
 
     def _normalize(self, strip: Tensor, residual: Tensor | None = None) -> Tensor:
         out: Tensor = self.layer(strip, residual, relu=self.relu, given=self.statistics)
@@ -195,18 +198,12 @@ class Window:
         self.strip = self.x.run.strip
         self.lowest = min(self.lowest, top)
         end = self.first + (0 if self.kept is None else self.kept.shape[2])
-        if bottom > end:
+        if self.kept is None or bottom > end:
             residual = None if self.residual is None else self.residual.rows(end, bottom)
             given = self.x.run.given[self.layer]
             new = self.layer(self.x.rows(end, bottom), residual, relu=self.relu, given=given)
             self.kept = new if self.kept is None else torch.cat([self.kept, new], dim=2)
-        assert self.kept is not None  # noqa: S101 for the type checker: bottom is beyond 0
         return self.kept[:, :, top - self.first : bottom - self.first]
-
-
-def _count(strip: Tensor) -> Tensor:
-    pixels = strip.shape[2] * strip.shape[3]
-    return torch.full((1, 1), pixels, dtype=torch.float64, device=strip.device)
 
 
 def _norm(
@@ -233,9 +230,7 @@ def _noise(like: Strips, channels: int) -> Strips:
     return Strips(like.run, (1, channels, height, width), torch.float32, rows)
 
 
-def _pad(
-    x: Strips, pad: tuple[int, int, int, int], mode: str = "constant", value: float | None = None
-) -> Strips:
+def _pad(x: Strips, pad: tuple[int, int, int, int], mode: str, value: None) -> Strips:
     if mode not in ("replicate", "reflect"):
         raise NotImplementedError(f"padding {mode!r} of strips")
     left, right, above, below = pad
@@ -266,9 +261,9 @@ def _conv2d(
 ) -> Strips:
     if padding not in (0, (0, 0)) or dilation not in (1, (1, 1)):
         raise NotImplementedError("convolution of strips with padding of its own, or dilated")
-    step, step_right = (stride, stride) if isinstance(stride, int) else stride
+    step, right = (stride, stride) if isinstance(stride, int) else stride
     channels, _, tall, wide = weight.shape
-    height, width = (x.shape[2] - tall) // step + 1, (x.shape[3] - wide) // step_right + 1
+    height, width = (x.shape[2] - tall) // step + 1, (x.shape[3] - wide) // right + 1
     source = x.rows
 
     def rows(top: int, bottom: int) -> Tensor:
@@ -301,18 +296,10 @@ def _larger(
     return x.derive((1, channels, x.shape[2] * factor, x.shape[3] * factor), rows)
 
 
-def _interpolate(
-    x: Strips,
-    size: None = None,
-    scale_factor: int = 1,
-    mode: str = "nearest",
-    **options: bool | None,
-) -> Strips:
+def _interpolate(x: Strips, size: None, scale_factor: int, mode: str, **options: None) -> Strips:
     if size is not None or mode != "nearest":
         raise NotImplementedError(f"interpolation of strips {mode!r} to {size}")
-    return _larger(
-        x, scale_factor, lambda strip, factor: F.interpolate(strip, None, factor), x.shape[1]
-    )
+    return _larger(x, scale_factor, lambda strip, by: F.interpolate(strip, None, by), x.shape[1])
 
 
 RULES: dict[Any, Callable[..., Strips]] = {

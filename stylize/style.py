@@ -1,13 +1,16 @@
 """A style ready for use: tensor -> tensor, picture -> picture."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from stylize.assets import find_style
+from stylize.buffers import make_buffer
 from stylize.checkpoint import load_network
 from stylize.config import Look
 from stylize.device import Compute, choose
@@ -15,10 +18,15 @@ from stylize.errors import UsageError
 from stylize.header import StyleHeader
 from stylize.images import Photo, merge_alpha, split_photo, to_mask, to_picture, to_tensor
 from stylize.instance_norm_ops import backend
-from stylize.look import apply_look
+from stylize.look import REACH, SHRINK, apply_look
 from stylize.masks import balance, product_mask
+from stylize.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.strips import Rows, Run, Strips, cut
 
 AS_TRAINED = Look()
+IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
+DOUBLINGS = 2  # of the size at which strokes are drawn, to sharpen them
+LONGEST = 4  # times the short side: a picture yet longer counts as so long
 
 
 class Style:
@@ -30,6 +38,7 @@ class Style:
     def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
         self.header = header
         self.compute = compute
+        self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         network = network.to(compute.device, compute.dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()
 
@@ -60,40 +69,180 @@ class Style:
             result: Tensor = self._network(images.to(device, torch.float32), masks)
         return result.to(images.device)
 
-    def stylize(self, picture: Image.Image, look: Look = AS_TRAINED) -> Image.Image:
+    def stylize(
+        self, picture: Image.Image, look: Look = AS_TRAINED, max_memory: float | None = None
+    ) -> Image.Image:
         """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
 
         To keep its background, what is product is found by `product_mask`; a picture without a
-        plain background or transparency is stylized whole.
+        plain background or transparency is stylized whole. One whose activations take more than
+        `max_memory` bytes (without: half of what is free) goes through in strips.
 
         Raises:
-            ImageError: the picture's pixels cannot be decoded or are of an unsupported kind.
+            ImageError: the picture's pixels cannot be decoded or are of an unsupported kind, or it
+                takes more memory whatever is done.
         """
         photo = split_photo(picture)
         if look.keep_background:
             photo = replace(photo, mask=product_mask(photo))
-        return self.stylize_photos([photo], look)[0]
+        budget = make_budget(max_memory, self.compute.device)
+        need = affordable(self.ways(photo.size, look), budget)
+        return self.stylize_photos([photo], look, need)[0]
 
-    def stylize_photos(self, photos: Sequence[Photo], look: Look = AS_TRAINED) -> list[Image.Image]:
-        """Stylize decoded photos of one and the same size in one batch; alpha is put back.
+    def ways(self, size: tuple[int, int], look: Look = AS_TRAINED) -> list[Need]:
+        """What a photo of (width, height) takes, by the ways that it can go."""
+        seen = size if look.stroke is None else self._seen(size, look.stroke)[-1]
+        approximate = look.statistics == "thumbnail"
+        return ways(size, seen, self._values, self.compute, approximate=approximate)
+
+    @torch.inference_mode()
+    def stylize_photos(
+        self,
+        photos: Sequence[Photo],
+        look: Look = AS_TRAINED,
+        need: Need = IN_ONE_PASS,
+        folder: Path | None = None,
+    ) -> list[Image.Image]:
+        """Stylize decoded photos of one and the same size; alpha is put back.
+
+        In one pass all of them go through the network at once; in strips (`need`, one of `ways`)
+        one after the other, with what has to be kept on disk in files in `folder`.
 
         A flat background that is nearly the whole photo counts less in the statistics (`balance`).
         `Photo.mask` says where the background is that `look` may keep; without, there is none.
+
+        Raises:
+            OSError: there is no room on the disk.
         """
-        images = torch.stack([to_tensor(photo.rgb) for photo in photos])
         masks = [photo.mask if look.keep_background else None for photo in photos]
         weights = [
             balance(photo.rgb) if mask is None else mask
             for photo, mask in zip(photos, masks, strict=True)
         ]
-        results = apply_look(self(images, _stack(weights)), images, _stack(masks), look)
+        if look.stroke is None:
+            painted = self._paint([photo.rgb for photo in photos], weights, need, folder)
+        else:
+            painted = (
+                self._paint_relative(photo.rgb, weight, look.stroke, need, folder)
+                for photo, weight in zip(photos, weights, strict=True)
+            )
         return [
-            merge_alpha(to_picture(result), photo.alpha)
-            for result, photo in zip(results, photos, strict=True)
+            merge_alpha(_finish(photo, rows, look), photo.alpha)
+            for photo, rows in zip(photos, painted, strict=True)
         ]
 
+    def _paint(
+        self,
+        pictures: Sequence[Image.Image],
+        weights: Sequence[Image.Image | None],
+        need: Need,
+        folder: Path | None,
+    ) -> Iterator[Rows]:
+        """What the network makes of each, by rows from above."""
+        if need.way is not Way.ONE_PASS:
+            for picture, weight in zip(pictures, weights, strict=True):
+                yield self._strips(picture, weight, need, folder)
+            return
+        images = torch.stack([to_tensor(picture) for picture in pictures])
+        result = self(images.to(self.compute.device), _stack(weights))
+        del images
+        yield from (partial(_rows, image[None]) for image in result)
 
-def _stack(masks: list[Image.Image | None]) -> Tensor | None:
+    def _strips(
+        self, picture: Image.Image, weights: Image.Image | None, need: Need, folder: Path | None
+    ) -> Rows:
+        if weights is not None and weights.getextrema() == (0, 0):
+            weights = None  # as `moments` has it
+        buffer = partial(make_buffer, need.way, self.compute.device, folder)
+        device = self.compute.device
+        count = partial(count_strips, on_gpu=device.type == "cuda")
+        run = Run(device, count(picture.size), buffer)
+        if need.way is Way.APPROXIMATE and max(picture.size) > THUMBNAIL:
+            size = scaled(picture.size, THUMBNAIL / max(picture.size))
+            small = picture.resize(size, Image.Resampling.LANCZOS)
+            small_weights = weights and weights.resize(size, Image.Resampling.BOX)
+            whole = Run(device, count(size), buffer)
+            self._stream(small, small_weights, whole).rows(0, 1)  # for which it needs all norms
+            run.given = whole.found
+        return self._stream(picture, weights, run).advance
+
+    def _stream(self, picture: Image.Image, weights: Image.Image | None, run: Run) -> Strips:
+        image = _on_demand(picture, 3, run)
+        mask = None if weights is None else _on_demand(weights, 1, run)
+        result: Strips = self._network(image, mask)
+        return result
+
+    def _seen(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
+        """The sizes at which the network sees a picture, one after the other."""
+        short = max(min(size), max(size) / LONGEST)
+        scale = self.header.working_size / stroke / short
+        return [scaled(size, scale * 2**doubling) for doubling in range(DOUBLINGS + 1)]
+
+    def _paint_relative(
+        self,
+        picture: Image.Image,
+        weights: Image.Image | None,
+        stroke: float,
+        need: Need,
+        folder: Path | None,
+    ) -> Rows:
+        """Strokes in relation to the picture: coarse to fine (Gatys et al. 2017, section 6).
+
+        The network sees the picture so small that strokes have that size, then twice what it has
+        painted, each time at double the size: that draws the same strokes with sharp edges. What
+        comes out does not depend on the photo's size, to which it is brought at last.
+        """
+        painted = picture
+        for size in self._seen(picture.size, stroke):
+            seen = painted.resize(size, Image.Resampling.BICUBIC)
+            seen_weights = weights and weights.resize(size, Image.Resampling.BOX)
+            (rows,) = self._paint([seen], [seen_weights], need, folder)
+            painted = _finish(Photo(seen), rows, AS_TRAINED)
+        painted = painted.resize(picture.size, Image.Resampling.BICUBIC)
+        return partial(_crop, painted, self.compute.device)
+
+
+def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    width, height = (max(1, round(side * scale)) for side in size)
+    return width, height
+
+
+def _rows(image: Tensor, top: int, bottom: int) -> Tensor:
+    return image[:, :, top:bottom]
+
+
+def _crop(picture: Image.Image, device: torch.device, top: int, bottom: int) -> Tensor:
+    part = picture.crop((0, top, picture.width, bottom))
+    return (to_mask(part) if part.mode == "L" else to_tensor(part))[None].to(device)
+
+
+def _on_demand(picture: Image.Image, channels: int, run: Run) -> Strips:
+    shape = (1, channels, picture.height, picture.width)
+    return Strips(run, shape, torch.float32, partial(_crop, picture, run.device))
+
+
+def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
+    """What `look` makes of it, strip by strip; in mode RGB."""
+    reach = 0 if look.plain else REACH
+    result: Image.Image | None = None
+    for top, bottom in cut(photo.rgb.height, count_strips(photo.size)):
+        # `fuse` looks at squares, counted from the photo's first row.
+        first, last = max(0, top - reach) // SHRINK * SHRINK, min(photo.rgb.height, bottom + reach)
+        stylized = painted(first, last)
+        if not look.plain:
+            image = _crop(photo.rgb, stylized.device, first, last)
+            mask = None
+            if photo.mask is not None:
+                mask = _crop(photo.mask, stylized.device, first, last)
+            stylized = apply_look(stylized, image, mask, look)
+        if result is None:  # only now, when the network has given back most of its room
+            result = Image.new("RGB", photo.size)
+        result.paste(to_picture(stylized[0, :, top - first : bottom - first]), (0, top))
+    assert result is not None  # noqa: S101 for the type checker: there is a first strip
+    return result
+
+
+def _stack(masks: Sequence[Image.Image | None]) -> Tensor | None:
     """(N, 1, H, W), ones for a photo that has none; None if no photo has one."""
     known = [mask for mask in masks if mask is not None]
     if not known:

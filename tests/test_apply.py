@@ -25,6 +25,7 @@ from stylize.events import (
 )
 from stylize.files import digest, write_file
 from stylize.images import read_photo, read_picture
+from stylize.memory import Way
 from stylize.style import Style
 
 CPU = ApplyConfig(device="cpu", precision="fp32")
@@ -153,18 +154,19 @@ def test_without_memory_batches_shrink_and_then_a_photo_fails_alone(
     tried = []
     hopeless = np.asarray(draw_picture(3, 40, 40))
 
-    def cramped(style, batch, look):
+    def cramped(style, batch, look, need, folder):
         """As on a machine where two photos fit at once, and one of them not at all."""
-        tried.append(len(batch))
+        tried.append((len(batch), need.way))
         if len(batch) > 2 or any(np.array_equal(photo.rgb, hopeless) for photo in batch):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB")
-        return stylize_photos(style, batch, look)
+        return stylize_photos(style, batch, look, need, folder)
 
     monkeypatch.setattr(Style, "stylize_photos", cramped)
     config = ApplyConfig(device="cpu", precision="fp32", batch_size=4)
     events = run(style_file, [folder], tmp_path / "out", config)
-    # 0 to 3, 0 and 1, 2 and 3, 2, 3, and somewhere among them 4.
-    assert sorted(tried) == [1, 1, 1, 2, 2, 4]
+    # 0 to 3, 0 and 1, 2 and 3, 2, 3, and somewhere among them 4; at last 3 in strips.
+    assert sorted(count for count, _ in tried) == [1, 1, 1, 1, 2, 2, 4]
+    assert [count for count, way in tried if way is Way.STRIPS] == [1]
     assert failures(events) == {"3.png": "not enough memory for 40 x 40 pixels; try --size"}
     assert len(outputs(tmp_path / "out")) == 4
 
@@ -178,10 +180,10 @@ def test_a_photo_too_large_takes_none_with_it(style_file, tmp_path, monkeypatch)
     stylize_photos = Style.stylize_photos
     hopeless = np.asarray(draw_picture(1, 40, 40))
 
-    def cramped(style, batch, look):
+    def cramped(style, batch, look, need, folder):
         if len(batch) > 1 or np.array_equal(batch[0].rgb, hopeless):
             raise MemoryError
-        return stylize_photos(style, batch, look)
+        return stylize_photos(style, batch, look, need, folder)
 
     monkeypatch.setattr(Style, "stylize_photos", cramped)
     config = ApplyConfig(device="cpu", precision="fp32", batch_size=3)
@@ -226,7 +228,7 @@ def test_a_pipe_in_a_list_or_in_the_way_is_not_waited_for(
 
 
 def test_another_failure_of_the_network_names_the_photo(style_file, photos, tmp_path, monkeypatch):
-    def broken(style, batch, look):
+    def broken(style, batch, look, need, folder):
         raise RuntimeError("the kernel failed\nat line 5")
 
     monkeypatch.setattr(Style, "stylize_photos", broken)

@@ -15,13 +15,17 @@ LEVELS = (
         *("_version", "errors", "config", "assets", "files", "events", "header"),
         *("plan", "manifest", "todo"),
     ),
-    ("device", "exif", "metadata", "images", "formats", "masks", "look", "batches"),
+    (
+        *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "formats"),
+        *("masks", "look", "batches"),
+    ),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
-        *("instance_norm_triton", "instance_norm_kernels", "network", "checkpoint"),
+        *("instance_norm_triton", "instance_norm_kernels", "network", "strips"),
+        "checkpoint",
     ),
     ("vgg", "loss"),
-    ("trainer", "preview", "style", "pipeline", "apply", "train", "progress"),
+    ("trainer", "preview", "style", "reader", "pipeline", "apply", "train", "progress"),
     ("cli_common", "cli_apply", "cli_train", "cli", "__main__"),
 )
 WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")

@@ -143,13 +143,14 @@ def test_a_flat_photo_is_painted():
 
 
 def test_noise_is_the_same_at_a_place_whatever_the_size():
-    large = white_noise(3, 40, 50, device=torch.device("cpu"))
-    small = white_noise(2, 7, 9, device=torch.device("cpu"))
+    large = white_noise(torch.empty(1, 1, 40, 50), 3)
+    small = white_noise(torch.empty(1, 1, 7, 9), 2)
     assert torch.equal(large[:, :2, :7, :9], small)
+    assert torch.equal(white_noise(torch.empty(2, 9, 5, 50), 3, top=20), large[:, :, 20:25])
 
 
 def test_noise_is_white_with_unit_variance():
-    noise = white_noise(2, 256, 256, device=torch.device("cpu")).double()
+    noise = white_noise(torch.empty(1, 1, 256, 256), 2).double()
     assert noise.mean().abs() < 0.01
     assert abs(noise.var() - 1) < 0.01
     neighbours = [
@@ -171,7 +172,7 @@ def test_first_noise_values():
         bits ^= bits >> 15
         return 12**0.5 * (bits / (2**32 - 1) - 0.5)
 
-    noise = white_noise(2, 300, 300, device=torch.device("cpu"))
+    noise = white_noise(torch.empty(1, 1, 300, 300), 2)
     for place in ((0, 0, 0), (1, 2, 3), (1, 299, 17)):
         assert noise[0][place].item() == pytest.approx(value(*place), rel=1e-6)
 

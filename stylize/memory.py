@@ -1,0 +1,197 @@
+"""How much memory there is, how much a photo takes, and which way through a network it goes.
+
+Sizes are bytes, picture sizes pixels. docs/any-size.md explains the model and measures it.
+"""
+
+import math
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+import torch
+
+from stylize.device import Compute
+from stylize.errors import ImageError, UsageError
+
+SHARE = 0.5  # of what is free, where nobody has said how much may be taken
+FIXED = 150e6  # of libraries, once they work: convolutions' own buffers, code that gets loaded
+PICTURE = 15  # a pixel: decoded and stylized, 4 each as Pillow has them; mask; the file, twice
+DECODED = 5  # of these, before there is a result
+PIXEL = 20  # in fp32, with its mask, as it goes into a network or comes out of it
+DECODING = 12  # of the photo as it is in the file: decoded, and converted into another copy
+MOST_IN_ONE_PASS = 2**24  # pixels, on a CPU: more are faster in strips
+BORDER = 32  # pixels that networks at most add to a side
+STRIP_PIXELS = 2**20  # on a CPU: enough for all cores, few beside what is kept
+STRIP_PIXELS_ON_GPU = 2**23  # fewer launches
+FEWEST_ROWS = 64  # of a photo in a strip: at an eighth of the resolution there still are eight
+WINDOW_ROWS = 256  # that a network sees around and in a strip, where it keeps nothing else
+THUMBNAIL = 2048  # pixels on the longest side, for approximate statistics
+
+CGROUP = Path("/sys/fs/cgroup")  # version 2: the limit of a container
+
+
+class Way(StrEnum):
+    """How a photo goes through a network; all but the last give the same picture."""
+
+    ONE_PASS = "in one pass"  # noqa: S105 no password
+    STRIPS = "in strips"
+    FROM_HOST = "in strips from host memory"
+    FROM_DISK = "in strips from disk"
+    APPROXIMATE = "in strips, with the statistics of a thumbnail"
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be taken on the device and on the host; on a CPU both are one. `base` is what the
+    process has already."""
+
+    device: float
+    host: float
+    base: float
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one photo takes at its peak, going that way."""
+
+    way: Way
+    device: float
+    host: float
+
+    def fits(self, budget: Budget, photos: int = 1) -> bool:
+        return photos * self.host <= budget.host and self.device <= budget.device
+
+
+def ways(
+    size: tuple[int, int],
+    seen: tuple[int, int],
+    values: tuple[float, float],
+    compute: Compute,
+    *,
+    approximate: bool = False,
+) -> list[Need]:
+    """The ways that a photo of (width, height) can go and what each takes, the best first.
+
+    `seen` is the size at which the network sees it, `values` how many the network holds at its peak
+    for each pixel: in one pass, in strips.
+    """
+    width, height = (side + BORDER for side in seen)
+    pixels, of_photo = width * height, size[0] * size[1]
+    on_gpu = compute.device.type == "cuda"
+    one_pass = values[0] * compute.dtype.itemsize + PIXEL
+    kept = values[1] * compute.dtype.itemsize * pixels
+    strips = count_strips(seen, on_gpu=on_gpu)
+    strip = one_pass * width * (height / strips + BORDER)
+
+    def need(way: Way, device: float, host: float = 0) -> Need:
+        beside = host if on_gpu else host + device
+        host = max(PICTURE * of_photo, DECODED * of_photo + beside)
+        return Need(way, device if on_gpu else 0, host)
+
+    if approximate and max(seen) > THUMBNAIL:
+        window = one_pass * width * (height / strips + WINDOW_ROWS)
+        thumbnail = kept * (THUMBNAIL / max(seen)) ** 2 + strip
+        return [need(Way.APPROXIMATE, max(window, thumbnail))]
+    found = [need(Way.STRIPS, kept + strip)]
+    if on_gpu or pixels <= MOST_IN_ONE_PASS:
+        found.insert(0, need(Way.ONE_PASS, one_pass * pixels, 2 * PIXEL * pixels if on_gpu else 0))
+    if on_gpu:
+        found.append(need(Way.FROM_HOST, strip, kept))
+    return [*found, need(Way.FROM_DISK, strip)]
+
+
+def count_strips(size: tuple[int, int], *, on_gpu: bool = False) -> int:
+    """Into how many strips a picture of (width, height) is cut; each is as wide as the picture."""
+    width, height = size
+    most = STRIP_PIXELS_ON_GPU if on_gpu else STRIP_PIXELS
+    return max(1, min(math.ceil(width * height / most), height // FEWEST_ROWS))
+
+
+def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
+    """The first of `ways` that fits; one pass only if `photos` at the same time could take it.
+
+    Raises:
+        ImageError: not even the last fits.
+    """
+    for need in found:
+        if need.fits(budget, photos if need.way is Way.ONE_PASS else 1):
+            return need
+    least = found[-1]
+    on_gpu = f" and {in_words(least.device)} on the GPU" if least.device > budget.device else ""
+    raise ImageError(
+        f"takes {in_words(budget.base + least.host)} of memory{on_gpu} at least; "
+        "allow more with --max-memory, or less pixels with --size"
+    )
+
+
+def make_budget(max_memory: float | None, device: torch.device) -> Budget:
+    """Up to `max_memory` bytes, on the device and on the host; without, half of what is free.
+
+    Raises:
+        UsageError: the process alone takes more.
+    """
+    base = psutil.Process().memory_info().rss + FIXED
+    host = SHARE * free_memory() if max_memory is None else max_memory - base
+    if host <= 0:
+        raise UsageError(
+            f"{in_words(max_memory or 0)} are not enough: without any photo it takes "
+            f"{in_words(base)}",
+            "give --max-memory more",
+        )
+    if device.type != "cuda":
+        return Budget(math.inf, host, base)
+    free, _ = torch.cuda.mem_get_info(device)
+    return Budget(SHARE * free if max_memory is None else min(free, max_memory), host, base)
+
+
+def free_memory(groups: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float:
+    """Bytes that this process can still take on the host, within the limits of its container."""
+    free: float = psutil.virtual_memory().available
+    try:
+        own = membership.read_text().partition("0::/")[2].strip()
+        folders = [groups / own, *(groups / own).parents]
+        for folder in folders[: folders.index(groups) + 1]:
+            limit = folder / "memory.max"
+            if limit.exists() and (most := limit.read_text().strip()) != "max":
+                statistics = dict(line.split() for line in (folder / "memory.stat").open())
+                # Pages of files are given back when something else needs the room.
+                used = int((folder / "memory.current").read_text())
+                free = min(free, int(most) - used + int(statistics["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # another system, or another version of it
+        return free
+    return max(free, 0)
+
+
+def in_words(size: float) -> str:
+    """Such as 3.4 GB."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+class Room:
+    """A number of bytes that photos under way share. One alone may always have what it needs."""
+
+    def __init__(self, size: float) -> None:
+        self._size = size
+        self._taken = 0.0
+        self._changed = threading.Condition()
+
+    def has(self, size: float) -> bool:
+        with self._changed:
+            return self._fits(size)
+
+    def take(self, size: float) -> None:
+        """Waits until others have given back enough."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(size))
+            self._taken += size
+
+    def give_back(self, size: float) -> None:
+        with self._changed:
+            self._taken -= size
+            self._changed.notify_all()
+
+    def _fits(self, size: float) -> bool:
+        return self._taken <= 0 or self._taken + size <= self._size
