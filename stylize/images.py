@@ -96,15 +96,20 @@ def measure(path: Path, size: int | None = None) -> Extent:
         for index in range(count if image.format in PAGES else 1):
             image.seek(index)
             sizes.append(image.size)
-        width, height = max(sizes, key=lambda pair: pair[0] * pair[1])
-        each = [w * h for w, h in sizes] if image.format in PAGES else [width * height] * count
-        decoded = width * height
-        if size is not None and size < max(width, height):
-            scale = size / max(width, height)
-            width, height = max(1, round(width * scale)), max(1, round(height * scale))
-            if image.format in ("JPEG", "MPO"):
-                decoded = min(decoded, (2 * DRAFT) ** 2 * width * height)
-        return Extent((width, height), count, sum(each), decoded)
+        largest = max(width * height for width, height in sizes)
+        pixels = sum(w * h for w, h in sizes) if image.format in PAGES else largest * count
+        small = max((scaled_down(each, size) for each in sizes), key=lambda pair: pair[0] * pair[1])
+        if image.format in ("JPEG", "MPO"):
+            largest = min(largest, (2 * DRAFT) ** 2 * small[0] * small[1])
+        return Extent(small, count, pixels, largest)
+
+
+def scaled_down(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
+    """(width, height) with no side above `longest`, in the same proportions."""
+    if longest is None or max(size) <= longest:
+        return size
+    width, height = (max(1, round(side * longest / max(size))) for side in size)
+    return width, height
 
 
 def _count_frames(image: Image.Image) -> int:
@@ -221,10 +226,8 @@ def _frame(
         scale = DRAFT * size / max(width, height)
         image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
     photo = split_photo(image, warn)
-    if size is None or max(width, height) <= size:
-        return photo
-    long, short = size, max(1, round(min(width, height) * size / max(width, height)))
-    return downscale(photo, (long, short) if photo.rgb.width > photo.rgb.height else (short, long))
+    small = scaled_down(photo.size, size)
+    return photo if small == photo.size else downscale(photo, small)
 
 
 def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: None) -> Photo:

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,14 @@ from stylize.events import (
     ApplyDone,
     ApplyStarted,
     Backend,
+    PhotoBegun,
     PhotoCurrent,
     PhotoDone,
     PhotoFailed,
 )
 from stylize.files import digest, write_file
 from stylize.images import read_photo, read_picture
-from stylize.memory import Way
+from stylize.memory import Way, make_budget
 from stylize.style import Style
 
 CPU = ApplyConfig(device="cpu", precision="fp32")
@@ -169,6 +171,75 @@ def test_without_memory_batches_shrink_and_then_a_photo_fails_alone(
     assert [count for count, way in tried if way is Way.STRIPS] == [1]
     assert failures(events) == {"3.png": "not enough memory for 40 x 40 pixels; try --size"}
     assert len(outputs(tmp_path / "out")) == 4
+
+
+def test_with_little_memory_photos_go_through_in_strips(style_file, tmp_path):
+    """And come out the same; those that need more than there is fail by name."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index, side in enumerate((64, 700, 64, 1400, 700, 64)):
+        draw_picture(index, side, side).save(folder / f"{index}.png")
+    run(style_file, [folder], tmp_path / "out")
+    style = load_style(str(style_file), "cpu", "fp32")
+    strips = style.ways((700, 700))[1]
+    assert style.ways((1400, 1400))[-1].host > 1.5 * strips.host
+    for batch_size in (1, 2):
+        taken = make_budget(None, style.compute.device).base
+        most = taken + 1.3 * strips.host
+        config = replace(CPU, max_memory=most, batch_size=batch_size)
+        events = run(style_file, [folder], tmp_path / f"out{batch_size}", config)
+        begun = {e.source.name: e for e in events if isinstance(e, PhotoBegun)}
+        assert begun["1.png"].way == Way.STRIPS
+        assert begun["1.png"].memory <= most
+        assert (begun["1.png"].width, begun["1.png"].height) == (700, 700)
+        assert begun["0.png"].way == Way.ONE_PASS
+        assert begun.keys() == {"0.png", "1.png", "2.png", "4.png", "5.png"}
+        assert set(failures(events)) == {"3.png"}
+        assert "of memory at least" in failures(events)["3.png"]
+        assert events[-1].done == 5
+        for name in begun:
+            one, two = (
+                np.asarray(read_photo(tmp_path / out / name).rgb, int)
+                for out in ("out", f"out{batch_size}")
+            )
+            assert np.abs(one - two).max() <= 1
+
+
+def test_no_room_is_lost(style_file, tmp_path):
+    """Where only one photo fits at a time, each must give back all that it had: also if it fails,
+    whenever that is."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index in range(6):
+        draw_picture(index, 300, 200).save(folder / f"{index}.png")
+    (folder / "3.png").write_bytes((folder / "3.png").read_bytes()[:-3000])  # not all of it
+    (folder / "6.png").write_text("no picture")
+    frames = [draw_picture(index, 120, 90) for index in range(5)]
+    frames[0].save(folder / "7.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "8.tif", save_all=True, append_images=[draw_picture(9, 200, 300)])
+    holed = draw_picture(1, 300, 200)
+    holed.putalpha(0)
+    holed.save(folder / "9.webp", lossless=True)
+    style = load_style(str(style_file), "cpu", "fp32")
+    need = style.ways((300, 200))[0].host
+    for batch_size in (1, 4):
+        most = make_budget(None, style.compute.device).base + 1.2 * need
+        config = replace(CPU, max_memory=most, batch_size=batch_size, format="jpg")
+        events = run(style_file, [folder], tmp_path / str(batch_size), config)
+        assert set(failures(events)) == {"3.png", "6.png", "7.gif", "8.tif", "9.webp"}
+        assert events[-1].done == 5
+
+
+def test_an_approximation_is_called_one(style_file, tmp_path):
+    draw_picture(0, 2100, 80).save(tmp_path / "long.png")
+    draw_picture(0, 64, 64).save(tmp_path / "small.png")
+    config = replace(CPU, look=Look(statistics="thumbnail"))
+    events = run(
+        style_file, [tmp_path / "long.png", tmp_path / "small.png"], tmp_path / "o", config
+    )
+    done = {e.source.name: e for e in events if isinstance(e, PhotoDone)}
+    assert "approximate" in done["long.png"].warnings[0]
+    assert done["small.png"].warnings == ()
 
 
 def test_a_photo_too_large_takes_none_with_it(style_file, tmp_path, monkeypatch):

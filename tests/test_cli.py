@@ -88,6 +88,24 @@ def test_apply_prints_events_as_json(style_file, photos, tmp_path):
     assert events[-1]["done"] == 6
 
 
+def test_verbose_says_how_a_photo_goes_through(style_file, photos, tmp_path):
+    photo = photos / "photo0.png"
+    draw_picture(0, 1000, 900).save(photo)
+    options = ("--output", tmp_path / "out", "-v", "--max-memory")
+    roomy = stylize("apply", style_file, photo, *options, "8GB")
+    assert f"{photo}: 0.9 megapixels in one pass, up to 0." in roomy.stdout
+    assert roomy.returncode == 0
+
+
+def test_strokes_in_relation_to_the_picture(style_file, photos, tmp_path):
+    arguments = ("apply", style_file, photos / "photo0.png", "--output")
+    pictures = []
+    for stroke in ("native", "1.0", "0.5"):
+        assert stylize(*arguments, tmp_path / stroke, "--stroke", stroke).returncode == 0
+        pictures.append((tmp_path / stroke / "photo0.png").read_bytes())
+    assert len(set(pictures)) == 3
+
+
 def test_quiet_says_failures_only(style_file, photos, tmp_path):
     command = ("apply", style_file, photos, "-o", tmp_path / "out", "-q")
     assert stylize(*command).stdout == ""
@@ -172,6 +190,10 @@ def test_large_pictures_are_taken_where_they_are_allowed(style_file, tmp_path):
         ("size", ["size is 0"]),
         ("name", ["name is '../{stem}{suffix}'", "{stem}-{style}{suffix}"]),
         ("masks", ["no folder gone"]),
+        ("max-memory", ["'4 apples' is no size of memory", "700MB or 4GB"]),
+        ("too little memory", ["10 MB are not enough", "--max-memory"]),
+        ("stroke", ["--stroke is 'broad'", "native"]),
+        ("statistics", ["statistics is 'rough'", "exact, thumbnail"]),
         ("no gpu", ["no CUDA GPU", "--device cpu"]),
         ("no device", ["no device is called 'gpu'"]),
         ("file as output", ["is a file"]),
@@ -191,6 +213,10 @@ def test_apply_refuses(make, words, style_file, photos, tmp_path):
         "size": ["--size", 0],
         "name": ["--name", "../{stem}{suffix}"],
         "masks": ["--masks", "gone"],
+        "max-memory": ["--max-memory", "4 apples"],
+        "too little memory": ["--max-memory", "10MB"],
+        "stroke": ["--stroke", "broad"],
+        "statistics": ["--statistics", "rough"],
         "no gpu": ["--device", "cuda"],
         "no device": ["--device", "gpu"],
     }.get(make, [])
@@ -203,7 +229,8 @@ def test_apply_refuses(make, words, style_file, photos, tmp_path):
     }
     output = outputs.get(make, tmp_path / "out")
     fails(stylize("apply", style, inputs, "--output", output, *options), 2, *words)
-    assert make in ("file as output", "unwritable") or not output.exists()
+    late = ("file as output", "unwritable", "too little memory")
+    assert make in late or not output.exists()
 
 
 def test_usage_errors_end_with_2(style_file, photos):

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from stylize.config import ApplyConfig, Look, NetworkConfig, TrainConfig
+from stylize.config import ApplyConfig, Look, NetworkConfig, TrainConfig, parse_size
 from stylize.errors import UsageError
 
 
@@ -80,3 +80,41 @@ def test_what_decides_a_look_is_in_the_recipe_and_the_machine_is_not():
         assert ApplyConfig(**{name: value}).recipe() != recipe
     for name, value in {"device": "cpu", "batch_size": 3, "overwrite": True}.items():
         assert ApplyConfig(**{name: value}).recipe() == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("4GB", 4e9),
+        ("700MB", 7e8),
+        ("1.5 gb", 1.5e9),
+        ("2GiB", 2**31),
+        ("512K", 512e3),
+        ("1T", 1e12),
+    ],
+)
+def test_sizes_of_memory(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "4", "GB", "-4GB", "4 XB", "4GB4", "nanGB", "1e3MB"])
+def test_what_is_no_size_of_memory(text):
+    with pytest.raises(UsageError, match="no size of memory"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize("stroke", [0.0, 0.09, 4.1, -1.0, float("nan"), float("inf")])
+def test_strokes_out_of_range(stroke):
+    with pytest.raises(UsageError, match="stroke"):
+        Look(stroke=stroke)
+
+
+def test_statistics_of_another_kind():
+    with pytest.raises(UsageError, match="statistics is 'some'"):
+        Look(statistics="some")
+
+
+@pytest.mark.parametrize("most", [0, -1.0, float("nan"), float("inf")])
+def test_no_memory_at_all(most):
+    with pytest.raises(UsageError, match="max_memory"):
+        ApplyConfig(max_memory=most)

@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image, ImageCms
 
 from stylize.errors import ImageError
 from stylize.images import (
+    measure,
     merge_alpha,
     read_mask,
     read_photo,
@@ -461,3 +463,35 @@ def display_p3_profile():
                 fixed = round(value * 65536).to_bytes(4, "big", signed=True)
                 profile[start + 4 * index : start + 4 * index + 4] = fixed
     return bytes(profile)
+
+
+@pytest.mark.parametrize("size", [None, 50, 30])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".gif", ".tif"])
+def test_measuring_tells_what_reading_finds(suffix, size, tmp_path):
+    frames = [draw_picture(index, 90, 60) for index in range(1 if suffix == ".jpg" else 3)]
+    if suffix == ".tif":
+        frames[1] = draw_picture(1, 80, 120)
+    options = {} if suffix == ".jpg" else {"save_all": True, "append_images": frames[1:]}
+    frames[0].save(tmp_path / f"a{suffix}", **options)
+    extent = measure(tmp_path / f"a{suffix}", size)
+    with (tmp_path / f"a{suffix}").open("rb") as file:
+        picture = read_picture(Path(f"a{suffix}"), file, 1e9, size)
+    assert extent.frames == len(picture.frames)
+    sizes = [frame.size for frame in picture.frames]
+    assert extent.size in sizes
+    assert extent.size[0] * extent.size[1] == max(width * height for width, height in sizes)
+    assert extent.pixels == sum(frame.width * frame.height for frame in frames)
+    assert extent.decoded >= extent.size[0] * extent.size[1]
+
+
+def test_a_jpeg_that_is_made_smaller_is_not_decoded_whole(tmp_path):
+    draw_picture(0, 1600, 1200).save(tmp_path / "a.jpg")
+    draw_picture(0, 1600, 1200).save(tmp_path / "a.png")
+    assert measure(tmp_path / "a.jpg", 100).decoded <= 400 * 300
+    assert measure(tmp_path / "a.png", 100).decoded == 1600 * 1200
+
+
+def test_measuring_what_is_no_picture(tmp_path):
+    (tmp_path / "a.jpg").write_text("words")
+    with pytest.raises(ImageError, match="not a picture"):
+        measure(tmp_path / "a.jpg")

@@ -8,7 +8,16 @@ from torch import Tensor
 
 from stylize.config import Look
 from stylize.images import to_tensor
-from stylize.look import apply_look, fuse, keep_background, preserve_color, recolour, to_oklab
+from stylize.look import (
+    REACH,
+    SHRINK,
+    apply_look,
+    fuse,
+    keep_background,
+    preserve_color,
+    recolour,
+    to_oklab,
+)
 
 
 def picture(seed: int, width: int = 64, height: int = 64) -> Tensor:
@@ -159,3 +168,19 @@ def test_the_order_and_the_defaults():
     expected = keep_background(fuse(preserve_color(stylized, photo), photo, 0.6), photo, mask)
     assert torch.equal(found, expected)
     assert apply_look(stylized, photo, None, Look(keep_background=True)) is stylized
+
+
+@pytest.mark.parametrize("height", [64, 61, 40])
+def test_rows_far_away_have_no_influence(height):
+    """So it can be done strip by strip, if these begin at a whole square."""
+    stylized, photo = picture(1)[:, :, :height], picture(2)[:, :, :height]
+    mask = torch.zeros(1, 1, height, 64)
+    mask[..., 20:30] = 0.5
+    mask[..., 30:40] = 1
+    look = Look(0.6, preserve_color=True, keep_background=True)
+    whole = apply_look(stylized, photo, mask, look)
+    for top, bottom in ((0, 9), (30, 37), (36, height)):
+        first, last = max(0, top - REACH) // SHRINK * SHRINK, bottom + REACH
+        part = apply_look(*(x[:, :, first:last] for x in (stylized, photo, mask)), look)
+        expected = whole[:, :, top:bottom]
+        assert torch.allclose(part[:, :, top - first : bottom - first], expected, atol=1e-5)

@@ -9,6 +9,7 @@ from stylize.events import (
     ApplyStarted,
     Backend,
     FileWritten,
+    PhotoBegun,
     PhotoDone,
     PhotoFailed,
     PhotoSkipped,
@@ -24,6 +25,7 @@ PATH = Path("some") / "[odd] name.jpg"
 APPLY = [
     Backend("cpu", "bf16", "2 threads", "torch"),
     ApplyStarted("wave", 2, 4, 3),
+    PhotoBegun(PATH, 10_000, 8000, "in strips", 3_400_000_000),
     PhotoDone(PATH, PATH, 100, 50, 1, 0.1, ("no [mask]",)),
     PhotoFailed(PATH, "damaged [picture]"),
     ApplyDone(1, 1, 4, 7, 0.005, 2.0, Path("out"), Path("failures.csv"), "the disk is full"),
@@ -59,6 +61,15 @@ def test_apply_names_failures_and_counts():
         assert "the disk is full: 7 photos not begun" in text
         assert "failures.csv" in text
         assert "0.50 photos/s" in text
+
+
+def test_verbose_says_how_photos_go_through():
+    def verbose(events, console):
+        return draw_apply(events, console, verbose=True)
+
+    line = "some/[odd] name.jpg: 80.0 megapixels in strips, up to 3.4 GB in all"
+    assert line in drawn(verbose, APPLY, terminal=False).splitlines()
+    assert "80.0 megapixels" not in drawn(draw_apply, APPLY, terminal=False)
 
 
 def test_quiet_says_what_failed_and_nothing_else():
@@ -100,7 +111,7 @@ def test_training_elsewhere_is_lines():
 
 def test_names_of_any_bytes_are_shown():
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))
-    text = drawn(draw_apply, [*APPLY[:3], PhotoFailed(odd, "damaged"), APPLY[4]], terminal=False)
+    text = drawn(draw_apply, [*APPLY[:4], PhotoFailed(odd, "damaged"), APPLY[-1]], terminal=False)
     text.encode()  # as the terminal will
     assert "caf\ufffd.jpg" in text
 

@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import ROOT, draw_picture
 from PIL import Image
+from skimage.metrics import structural_similarity
 
-from stylize import load_style
+from stylize import load_style, memory
 from stylize.config import Look
-from stylize.errors import DeviceError, StyleFileError, UsageError
+from stylize.errors import DeviceError, ImageError, StyleFileError, UsageError
 from stylize.images import Photo, to_mask, to_picture, to_tensor
 from stylize.masks import balance, flat_background
+from stylize.memory import Need, Way
 
 
 @pytest.fixture
@@ -122,6 +124,133 @@ def test_a_small_product_on_white_goes_through_balanced(style):
     weights = to_mask(balance(picture))[None]
     expected = to_picture(style(to_tensor(picture)[None], weights)[0])
     assert np.array_equal(style.stylize(picture), expected)
+
+
+def narrow_strips(monkeypatch):
+    """As if these small pictures were large."""
+    monkeypatch.setattr(memory, "STRIP_PIXELS", 1500)
+    monkeypatch.setattr(memory, "FEWEST_ROWS", 16)
+
+
+LOOKS = [
+    Look(),
+    Look(strength=0.5),
+    Look(preserve_color=True),
+    Look(keep_background=True),
+    Look(strength=0.7, preserve_color=True, keep_background=True),
+]
+
+
+@pytest.mark.parametrize("way", [Way.STRIPS, Way.FROM_DISK])
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("size", [(72, 64), (131, 203), (60, 97)])
+def test_strips_are_as_one_pass_in_every_look(size, look, way, style, monkeypatch, tmp_path):
+    picture = draw_picture(0, *size)
+    mask = Image.new("L", size)
+    mask.paste(255, (20, 15, 50, 45))
+    mask.paste(120, (50, 15, 54, 45))
+    photo = Photo(picture, alpha=mask, mask=mask)
+    whole = style.stylize_photos([photo], look)[0]
+    narrow_strips(monkeypatch)
+    assert memory.count_strips(size) > 2
+    found = style.stylize_photos([photo], look, Need(way, 0, 0), tmp_path)[0]
+    assert found.mode == "RGBA"
+    assert np.abs(np.asarray(found, int) - np.asarray(whole, int)).max() <= 1
+
+
+def test_balance_counts_in_strips_as_well(style, monkeypatch):
+    picture = Image.new("RGB", (80, 120), "white")
+    picture.paste(draw_picture(0, 20, 20).point(lambda level: level * 3 // 4), (20, 20))
+    assert balance(picture) is not None
+    whole = style.stylize_photos([Photo(picture)])[0]
+    narrow_strips(monkeypatch)
+    found = style.stylize_photos([Photo(picture)], need=Need(Way.STRIPS, 0, 0))[0]
+    assert np.abs(np.asarray(found, int) - np.asarray(whole, int)).max() <= 1
+
+
+def test_an_empty_mask_is_none_in_strips_as_well(style, monkeypatch):
+    photo = Photo(draw_picture(0, 70, 90), mask=Image.new("L", (70, 90)))
+    narrow_strips(monkeypatch)
+    look = Look(keep_background=True)
+    found = style.stylize_photos([photo], look, Need(Way.STRIPS, 0, 0))[0]
+    assert np.array_equal(found, photo.rgb)  # all of it is background
+
+
+def test_little_memory_is_enough_for_a_picture(style):
+    picture = draw_picture(0, 1500, 1300)
+    one_pass, strips, disk = style.ways(picture.size)
+    assert one_pass.host > strips.host > disk.host
+    whole = np.asarray(style.stylize(picture), int)
+
+    def taken() -> float:
+        return memory.make_budget(None, style.compute.device).base
+
+    for need in (strips, disk):
+        found = style.stylize(picture, max_memory=taken() + need.host + 5e6)
+        assert np.abs(np.asarray(found, int) - whole).max() <= 1
+    with pytest.raises(ImageError, match="of memory at least"):
+        style.stylize(picture, max_memory=taken() + 0.5 * disk.host)
+
+
+def test_statistics_of_a_thumbnail(style, monkeypatch):
+    """The closer the thumbnail is to the photo, the better; with all of it, it is exact."""
+    picture = draw_picture(3, 200, 330)
+    whole = np.asarray(style.stylize(picture), int)
+    narrow_strips(monkeypatch)
+    differences = []
+    for longest in (40, 165, 329):
+        monkeypatch.setattr(memory, "THUMBNAIL", longest)
+        monkeypatch.setattr("stylize.style.THUMBNAIL", longest)
+        (need,) = style.ways(picture.size, Look(statistics="thumbnail"))
+        assert need.way is Way.APPROXIMATE
+        found = style.stylize_photos([Photo(picture)], Look(statistics="thumbnail"), need)[0]
+        differences.append(np.abs(np.asarray(found, int) - whole).mean())
+    assert differences[0] > differences[1] > differences[2]
+    assert differences[2] < 1
+    monkeypatch.setattr(memory, "THUMBNAIL", 330)
+    look = Look(statistics="thumbnail")
+    assert style.ways(picture.size, look) == style.ways(picture.size, Look())
+
+
+def similarity(one: Image.Image, two: Image.Image) -> float:
+    return float(structural_similarity(np.asarray(one), np.asarray(two), channel_axis=2))
+
+
+def test_strokes_in_relation_to_the_picture_are_the_same_at_every_size():
+    """Of the shipped style: a photo's result made smaller, and the result of the smaller photo.
+
+    The floor is what resampling alone does: the same picture made smaller by two good filters.
+    """
+    style = load_style("great-wave", "cpu", "fp32")
+    photo = Image.open(ROOT / "samples" / "photos" / "kitchen" / "cherries.jpg").convert("RGB")
+    photo = photo.resize((600, round(600 * photo.height / photo.width)))
+    small = photo.resize((photo.width // 2, photo.height // 2), Image.Resampling.LANCZOS)
+    found = {}
+    for stroke in (1.0, None):
+        look = Look(stroke=stroke)
+        result = style.stylize(photo, look)
+        made_smaller = result.resize(small.size, Image.Resampling.LANCZOS)
+        found[stroke] = similarity(made_smaller, style.stylize(small, look))
+        if stroke:
+            floor = similarity(made_smaller, result.resize(small.size, Image.Resampling.BOX))
+    print(f"structural similarity {found[1.0]:.3f}, native {found[None]:.3f}; floor {floor:.3f}")
+    assert found[1.0] > floor
+    assert found[None] < 0.9 * floor  # pixels tell sizes apart
+
+
+def test_the_network_sees_pictures_at_the_working_scale(style):
+    assert style.header.working_size == 256
+    assert style._seen((2000, 1000), 1.0) == [(512, 256), (1024, 512), (2048, 1024)]
+    assert style._seen((1000, 1000), 0.5) == [(512, 512), (1024, 1024), (2048, 2048)]
+    assert style._seen((100, 200), 2.0) == [(128, 256), (256, 512), (512, 1024)]
+    # What is longer than four times its height counts as so long: no picture explodes.
+    assert style._seen((40_000, 1), 1.0)[0] == (1024, 1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 20)])
+def test_strokes_of_odd_pictures(size, style):
+    picture = draw_picture(0, *size)
+    assert style.stylize(picture, Look(stroke=4.0, strength=0.5)).size == size
 
 
 def test_strength_0_is_the_photo(style):
