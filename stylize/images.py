@@ -226,8 +226,11 @@ def _frame(
         scale = DRAFT * size / max(width, height)
         image.draft(None, (max(1, round(width * scale)), max(1, round(height * scale))))
     photo = split_photo(image, warn)
-    small = scaled_down(photo.size, size)
-    return photo if small == photo.size else downscale(photo, small)
+    if size is None or max(width, height) <= size:
+        return photo
+    long, short = sorted(scaled_down((width, height), size), reverse=True)
+    # By now it is upright, and may be smaller by the decoder's own steps.
+    return downscale(photo, (long, short) if photo.rgb.width > photo.rgb.height else (short, long))
 
 
 def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: None) -> Photo:
