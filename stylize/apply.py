@@ -51,6 +51,7 @@ def apply(
         todo = [task for task in tasks if task.open]
         failures = [PhotoFailed(Path(error.filename), str(error.strerror)) for error in plan.shut]
         failures += [PhotoFailed(t.job.source, FOREIGN) for t in tasks if t.state is State.FOREIGN]
+        pipeline = Pipeline(loaded, manifest, recipe, config, len(plan.jobs))
         compute = loaded.compute
         norm = backend(compute.device.type)
         yield Backend(str(compute.device), compute.precision, compute.detail, norm)
@@ -60,7 +61,6 @@ def apply(
 
         started = time.monotonic()
         begun = done = pixels = 0
-        pipeline = Pipeline(loaded, manifest, recipe, config, len(plan.jobs))
         for event in pipeline.run(todo, failed=bool(failures)):
             if isinstance(event, PhotoDone):
                 done += 1

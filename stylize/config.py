@@ -205,7 +205,7 @@ class ApplyConfig(_Settings):
         if not 0 < self.max_megapixels < LARGEST:
             raise UsageError(f"max_megapixels is {self.max_megapixels}", "it must be more than 0")
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:
-            raise UsageError(f"max_memory is {self.max_memory}", "it must be more than 0")
+            raise UsageError(f"max_memory is {self.max_memory}", "give one such as 4GB")
         _file_name_pattern(self.name)
 
     def recipe(self) -> dict[str, Any]:

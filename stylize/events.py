@@ -108,8 +108,8 @@ class PhotoCurrent:
 
 @dataclass(frozen=True)
 class PhotoBegun:
-    """A photo that goes into the network, at that size (the largest frame's); `way` says how, and
-    `memory` what the process takes at its peak for this photo, as it is expected."""
+    """A photo that goes into the network, which sees (the largest frame of) it at that size; `way`
+    says how, and `memory` what the process takes at its peak for this photo, as it is expected."""
 
     source: Path
     width: int

@@ -35,6 +35,8 @@ UPRIGHT = {  # EXIF 2.3, section 4.6.4
     8: Image.Transpose.ROTATE_90,
 }
 NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of another page's preview
+NO_PAGE = "no page but previews of other pages"
+DECODING, DECODING_DEEP = 12, 24  # bytes a pixel: decoded and converted; from 16 or 32 bits
 DRAFT = 2  # a JPEG is decoded at half, quarter or eighth if that leaves so many times the size
 
 
@@ -75,33 +77,49 @@ class Picture:
 @dataclass(frozen=True)
 class Extent:
     """How large a picture is, by its header: `size` is (width, height) of the largest frame once it
-    is scaled down, `pixels` those of all frames in the file, `decoded` those held at once while a
-    frame is decoded."""
+    is scaled down, `pixels` those of all frames in the file, `decoding` the bytes that one of them
+    takes while it is decoded."""
 
     size: tuple[int, int]
     frames: int
     pixels: int
-    decoded: int
+    decoding: int
 
 
 def measure(path: Path, size: int | None = None) -> Extent:
     """What `read_picture` would make of the file, without decoding it.
 
     Raises:
-        ImageError: it cannot be opened, or is not a picture.
+        ImageError: it is not a picture.
+        OSError: it cannot be opened.
     """
-    with _named(path), open_file(path) as file, Image.open(file, formats=READ) as image:
-        count = _count_frames(image)
+    with open_file(path) as file, _named(path), Image.open(file, formats=READ) as image:
         sizes = []
-        for index in range(count if image.format in PAGES else 1):
-            image.seek(index)
-            sizes.append(image.size)
+        for index in range(_count_frames(image)):
+            if index == 0 or image.format in PAGES:  # frames of an animation all are of one size
+                image.seek(index)
+            if not _is_preview(image):
+                sizes.append(image.size)
+        if not sizes:
+            raise ImageError(NO_PAGE)
         largest = max(width * height for width, height in sizes)
-        pixels = sum(w * h for w, h in sizes) if image.format in PAGES else largest * count
         small = max((scaled_down(each, size) for each in sizes), key=lambda pair: pair[0] * pair[1])
         if image.format in ("JPEG", "MPO"):
             largest = min(largest, (2 * DRAFT) ** 2 * small[0] * small[1])
-        return Extent(small, count, pixels, largest)
+        pixels = sum(width * height for width, height in sizes)
+        each = DECODING_DEEP if image.mode in ("I", "F") or "16" in image.mode else DECODING
+        return Extent(small, len(sizes), pixels, each * largest)
+
+
+def check_pixels(pixels: int, most: float) -> None:
+    """Raises ImageError if these are more than are allowed."""
+    if pixels > most:
+        raise ImageError(f"{pixels / 1e6:.1f} megapixels, more than --max-megapixels allows")
+
+
+def _is_preview(image: Image.Image) -> bool:
+    """Whether this page shows another one."""
+    return image.format in PAGES and bool(image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED)  # type: ignore[attr-defined]
 
 
 def scaled_down(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
@@ -149,14 +167,11 @@ def read_picture(
         pixels = 0
         for index in range(count):
             image.seek(index)
-            if kind in PAGES and image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED:  # type: ignore[attr-defined]
+            if _is_preview(image):
                 continue
             # Frames of an animation are all of one size: a long one is refused at the first.
             pixels += image.width * image.height * (1 if kind in PAGES else count - index)
-            if pixels > max_pixels:
-                raise ImageError(
-                    f"{pixels / 1e6:.1f} megapixels, more than --max-megapixels allows"
-                )
+            check_pixels(pixels, max_pixels)
             pixels = pixels if kind in PAGES else 0
             frames.append(_frame(image, size, warnings.append))
             durations.append(round(image.info.get("duration") or 0))
@@ -166,7 +181,7 @@ def read_picture(
                 loop = image.info.get("loop")
                 still_first = bool(image.info.get("default_image"))
         if not frames:
-            raise ImageError("no page but previews of other pages")
+            raise ImageError(NO_PAGE)
         return Picture(
             tuple(frames),
             metadata,

@@ -63,8 +63,10 @@ def flat_background(rgb: Image.Image) -> Image.Image | None:
     near = _local_maximum(background.view(np.uint8), EDGE).view(np.bool_)
     above = np.maximum(distance, TOLERANCE) - np.uint8(TOLERANCE)  # what is noise counts as 0
     whole = np.maximum(_local_maximum(above, EDGE), CLEAR)
-    matte = np.where(near, above / whole * 255 + 0.5, 255).astype(np.uint8)
-    return Image.fromarray(np.where(background, np.uint8(0), matte))
+    matte = np.where(background, np.uint8(0), np.uint8(255))
+    edge = near & ~background
+    matte[edge] = above[edge] / whole[edge] * 255 + 0.5
+    return Image.fromarray(matte)
 
 
 def balance(rgb: Image.Image) -> Image.Image | None:

@@ -20,8 +20,8 @@ SHARE = 0.5  # of what is free, where nobody has said how much may be taken
 FIXED = 150e6  # of libraries, once they work: convolutions' own buffers, code that gets loaded
 PICTURE = 15  # a pixel: decoded and stylized, 4 each as Pillow has them; mask; the file, twice
 DECODED = 5  # of these, before there is a result
+SCALED = 10  # of the size that a network sees, if it is not the photo's own: in, out, weights
 PIXEL = 20  # in fp32, with its mask, as it goes into a network or comes out of it
-DECODING = 12  # of the photo as it is in the file: decoded, and converted into another copy
 MOST_IN_ONE_PASS = 2**24  # pixels, on a CPU: more are faster in strips
 BORDER = 32  # pixels that networks at most add to a side
 STRIP_PIXELS = 2**20  # on a CPU: enough for all cores, few beside what is kept
@@ -58,8 +58,8 @@ class Need:
     """What one photo takes at its peak, going that way."""
 
     way: Way
-    device: float
-    host: float
+    device: int
+    host: int
 
     def fits(self, budget: Budget, photos: int = 1) -> bool:
         return photos * self.host <= budget.host and self.device <= budget.device
@@ -85,11 +85,12 @@ def ways(
     kept = values[1] * compute.dtype.itemsize * pixels
     strips = count_strips(seen, on_gpu=on_gpu)
     strip = one_pass * width * (height / strips + BORDER)
+    scaled = 0 if seen == size else SCALED * pixels
 
     def need(way: Way, device: float, host: float = 0) -> Need:
-        beside = host if on_gpu else host + device
+        beside = scaled + (host if on_gpu else host + device)
         host = max(PICTURE * of_photo, DECODED * of_photo + beside)
-        return Need(way, device if on_gpu else 0, host)
+        return Need(way, math.ceil(device) if on_gpu else 0, math.ceil(host))
 
     if approximate and max(seen) > THUMBNAIL:
         window = one_pass * width * (height / strips + WINDOW_ROWS)
@@ -123,7 +124,7 @@ def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
     on_gpu = f" and {in_words(least.device)} on the GPU" if least.device > budget.device else ""
     raise ImageError(
         f"takes {in_words(budget.base + least.host)} of memory{on_gpu} at least; "
-        "allow more with --max-memory, or less pixels with --size"
+        "allow more with --max-memory, or fewer pixels with --size"
     )
 
 
@@ -166,8 +167,8 @@ def free_memory(groups: Path = CGROUP, membership: Path = Path("/proc/self/cgrou
 
 
 def in_words(size: float) -> str:
-    """Such as 3.4 GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+    """Such as 3.4 GB, rounded up: so much is enough."""
+    return f"{math.ceil(size / 1e8) / 10} GB" if size >= 1e9 else f"{math.ceil(size / 1e6)} MB"
 
 
 class Room:
@@ -175,23 +176,23 @@ class Room:
 
     def __init__(self, size: float) -> None:
         self._size = size
-        self._taken = 0.0
+        self._taken = 0
         self._changed = threading.Condition()
 
-    def has(self, size: float) -> bool:
+    def has(self, size: int) -> bool:
         with self._changed:
             return self._fits(size)
 
-    def take(self, size: float) -> None:
+    def take(self, size: int) -> None:
         """Waits until others have given back enough."""
         with self._changed:
             self._changed.wait_for(lambda: self._fits(size))
             self._taken += size
 
-    def give_back(self, size: float) -> None:
+    def give_back(self, size: int) -> None:
         with self._changed:
             self._taken -= size
             self._changed.notify_all()
 
-    def _fits(self, size: float) -> bool:
-        return self._taken <= 0 or self._taken + size <= self._size
+    def _fits(self, size: int) -> bool:
+        return self._taken == 0 or self._taken + size <= self._size

@@ -102,8 +102,9 @@ class Pipeline:
         torch.set_num_threads(max(1, self.threads // self.workers))
 
     def _begun(self, work: Work) -> PhotoBegun:
-        width, height = max((f.size for f in work.picture.frames), key=lambda s: s[0] * s[1])
-        memory = round(self.budget.base + work.taken)
+        size = max((frame.size for frame in work.picture.frames), key=lambda s: s[0] * s[1])
+        width, height = self.style.seen(size, self.config.look)
+        memory = round(self.budget.base + work.need.host)
         return PhotoBegun(work.task.job.source, width, height, str(work.need.way), memory)
 
     def _seen(self, event: Outcome) -> Outcome:
@@ -125,13 +126,13 @@ class Pipeline:
         finally:
             if large:
                 self._use_threads()
-            self._reader.room.give_back(sum(work.taken for work in batch))
+            self._reader.room.give_back(sum(work.need.host for work in batch))
 
     def _stylize(
         self, batch: Sequence[Work], at_once: int
     ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
         """`at_once` frames go through the network together; fewer and fewer where that fails, and
-        at last a single one in strips."""
+        at last a single one in ways that take less."""
         started = time.monotonic()
         frames = [frame for work in batch for frame in work.picture.frames]
         look, need, folder = self.config.look, batch[0].need, self.manifest.scratch
@@ -159,11 +160,17 @@ class Pipeline:
             yield from self._stylize(batch[middle:], max(1, fewer))
         elif fewer:
             yield from self._stylize(batch, fewer)
-        elif no_memory and need.way is Way.ONE_PASS:
-            in_strips = replace(need, way=Way.STRIPS)
-            yield from self._stylize([replace(batch[0], need=in_strips)], at_once)
+        elif no_memory and (way := self._next_way(batch[0])):
+            work = replace(batch[0], need=replace(need, way=way))
+            yield from self._stylize([work], at_once)
         else:
             yield PhotoFailed(batch[0].task.job.source, reason)
+
+    def _next_way(self, work: Work) -> Way | None:
+        """What takes less memory than the way that it has tried."""
+        largest = max((frame.size for frame in work.picture.frames), key=lambda s: s[0] * s[1])
+        ways = [need.way for need in self.style.ways(largest, self.config.look)]
+        return next(iter(ways[ways.index(work.need.way) + 1 :]), None)
 
     def _write(self, work: Work, images: Sequence[Image.Image], seconds: float) -> Outcome:
         started = time.monotonic()

@@ -36,16 +36,19 @@ def to_8_bits(
     if image.mode.startswith("I;16") and isinstance(image, TiffImagePlugin.TiffImageFile):
         high = 2.0 ** image.tag_v2.get(BITS, (16,))[0] - 1
         if image.tag_v2.get(PHOTOMETRIC) == 0:
-            levels = high - levels
+            np.subtract(high, levels, out=levels)
     if image.mode in ("I", "F") and image.format != "PPM":  # Pillow scales PPM to 65535 itself
-        levels = np.nan_to_num(levels, nan=0.0, posinf=0.0, neginf=0.0)
+        np.nan_to_num(levels, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
         least, most = float(levels.min()), float(levels.max())
         tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
         fitting = [top for top in tops if most <= top]
         low, high = (0.0, fitting[0]) if least >= 0 and fitting else (least, most)
         warn(f"pixels of 32 bits taken as {low:g} to {high:g}")
-    levels = (levels - low) / max(high - low, np.finfo(float).tiny)
-    return Image.fromarray(np.rint(levels * 255).clip(0, 255).astype(np.uint8)), alpha
+    levels -= low
+    levels /= max(high - low, np.finfo(float).tiny)
+    levels *= 255
+    np.rint(levels, out=levels)
+    return Image.fromarray(levels.clip(0, 255, out=levels).astype(np.uint8)), alpha
 
 
 def to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:

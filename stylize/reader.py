@@ -12,11 +12,11 @@ from stylize.errors import ImageError
 from stylize.events import PhotoFailed
 from stylize.files import digest, open_file
 from stylize.formats import fit
-from stylize.images import Picture, measure, read_mask, read_picture
+from stylize.images import Picture, check_pixels, measure, read_mask, read_picture
 from stylize.masks import product_mask
-from stylize.memory import DECODING, PICTURE, Budget, Need, Room, Way, affordable
+from stylize.memory import PICTURE, Budget, Need, Room, Way, affordable
 from stylize.metadata import Metadata
-from stylize.style import IN_ONE_PASS, Style
+from stylize.style import Style
 from stylize.todo import Task
 
 NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
@@ -27,7 +27,7 @@ APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 class Work:
     """A decoded picture on its way; `size` and `sha256` are those of its file.
 
-    `need` is what a frame takes in the network, `taken` what is reserved for the whole picture.
+    `need` says how its frames go through the network, and what is reserved for all of it.
     """
 
     task: Task
@@ -37,13 +37,12 @@ class Work:
     mask_sha256: str | None
     seconds: float
     need: Need
-    taken: float
 
 
 class Reader:
     """Decodes pictures in threads; each only when all that it takes fits into `room`.
 
-    Whoever is through with a `Work` gives back to `room` what it has `taken`.
+    Whoever is through with a `Work` gives back to `room` what it needed on the host.
     """
 
     def __init__(self, style: Style, config: ApplyConfig, budget: Budget, photos: int) -> None:
@@ -62,11 +61,8 @@ class Reader:
         with ThreadPoolExecutor(ahead, "read") as pool:
             try:
                 for task in tasks:
-                    try:
-                        need, taken = self._reckon(task)
-                    except ImageError as error:
-                        reading.append(pool.submit(PhotoFailed, task.job.source, str(error)))
-                        continue
+                    need = self._try_to_reckon(task)
+                    taken = need.host if isinstance(need, Need) else 0
                     # What waits here may hold the room that is waited for: on with it.
                     while reading and (len(reading) >= ahead or not self.room.has(taken)):
                         yield from self._join(batch, reading.popleft().result())
@@ -74,7 +70,7 @@ class Reader:
                         yield batch.copy()
                         batch.clear()
                     self.room.take(taken)
-                    reading.append(pool.submit(self._read, task, need, taken))
+                    reading.append(pool.submit(self._read, task, need))
                 while reading:
                     yield from self._join(batch, reading.popleft().result())
                 if batch:
@@ -99,38 +95,44 @@ class Reader:
         frames = [frame for member in (*batch, work) for frame in member.picture.frames]
         return len(frames) <= self.config.batch_size and len({f.size for f in frames}) == 1
 
-    def _reckon(self, task: Task) -> tuple[Need, float]:
-        """What a frame takes in the network, and what the whole picture takes on the host.
+    def _try_to_reckon(self, task: Task) -> Need | PhotoFailed:
+        try:
+            return self._reckon(task)
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            return failed(task, error)
+
+    def _reckon(self, task: Task) -> Need:
+        """The way of its frames through the network, and what all of it takes on the host.
 
         Raises:
-            ImageError: more than there is.
+            ImageError: it is no picture, or takes more than there is.
+            OSError: it cannot be opened.
         """
-        try:
-            extent = measure(task.job.source, self.config.size)
-        except ImageError:
-            return IN_ONE_PASS, 0  # reading it will say what is wrong
-        if extent.pixels > self.config.max_megapixels * 1e6:
-            return IN_ONE_PASS, 0
+        extent = measure(task.job.source, self.config.size)
+        check_pixels(extent.pixels, self.config.max_megapixels * 1e6)
+        decoding = extent.decoding
+        if task.mask is not None:
+            decoding += measure(task.mask).decoding
+
+        def whole(frame: Need) -> Need:
+            at_once = self.config.batch_size if frame.way is Way.ONE_PASS else 1
+            at_once = min(extent.frames, at_once)
+            others = (extent.frames - at_once) * PICTURE * extent.size[0] * extent.size[1]
+            return replace(frame, host=max(decoding, at_once * frame.host) + others)
+
         ways = self.style.ways(extent.size, self.config.look)
-        need = affordable(ways, self.budget, self.photos)
-        at_once = min(extent.frames, self.config.batch_size if need.way is Way.ONE_PASS else 1)
-        others = extent.frames - at_once
-        stylizing = at_once * need.host + others * PICTURE * extent.size[0] * extent.size[1]
-        return need, max(DECODING * extent.decoded, stylizing)
+        return affordable([whole(way) for way in ways], self.budget, self.photos)
 
-    def _read(self, task: Task, need: Need, taken: float) -> Work | PhotoFailed:
+    def _read(self, task: Task, need: Need | PhotoFailed) -> Work | PhotoFailed:
+        if isinstance(need, PhotoFailed):
+            return need
         try:
-            return self._decode(task, need, taken)
-        except ImageError as error:
-            reason = error.about(task.job.source)
-        except OSError as error:
-            reason = error.strerror or str(error)
+            return self._decode(task, need)
         except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
-            reason = f"cannot be read ({first_line(error)})"
-        self.room.give_back(taken)
-        return PhotoFailed(task.job.source, reason)
+            self.room.give_back(need.host)
+            return failed(task, error)
 
-    def _decode(self, task: Task, need: Need, taken: float) -> Work:
+    def _decode(self, task: Task, need: Need) -> Work:
         started = time.monotonic()
         source = task.job.source
         most = self.config.max_megapixels * 1e6
@@ -149,7 +151,7 @@ class Reader:
         picture = fit(picture, task.job.target.suffix)
         mask_sha256 = digest(task.mask) if task.mask else None
         seconds = time.monotonic() - started
-        return Work(task, picture, size, sha256, mask_sha256, seconds, need, taken)
+        return Work(task, picture, size, sha256, mask_sha256, seconds, need)
 
 
 def _with_masks(picture: Picture, task: Task, max_pixels: float) -> Picture:
@@ -160,6 +162,16 @@ def _with_masks(picture: Picture, task: Task, max_pixels: float) -> Picture:
     frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
     warnings = picture.warnings + ((NO_MASK,) if None in found else ())
     return replace(picture, frames=frames, warnings=warnings)
+
+
+def failed(task: Task, error: Exception) -> PhotoFailed:
+    """What is said of a picture that cannot be read."""
+    source = task.job.source
+    if isinstance(error, ImageError):
+        return PhotoFailed(source, error.about(source))
+    if isinstance(error, OSError):
+        return PhotoFailed(source, error.strerror or str(error))
+    return PhotoFailed(source, f"cannot be read ({first_line(error)})")
 
 
 def first_line(error: Exception) -> str:

@@ -149,20 +149,22 @@ class Normalized:
         return strip if self.finished else self._normalize(strip)
 
     def _keep(self, x: Strips, mask: Strips | None) -> None:
-        means, variances, counts = [], [], []
+        means, variances, counts, weights = [], [], [], []
         for top, bottom in self.run.strips(x.shape[2]):
             strip = x.rows(top, bottom)
-            weights = None if mask is None else mask.rows(top, bottom)
-            mean, variance = moments(strip, weights)
-            pixels = torch.ones_like(strip[:, :1]) if weights is None else weights
-            counts.append(pixels.double().sum((2, 3)))
+            part = None if mask is None else mask.rows(top, bottom)
+            mean, variance = moments(strip, part)
             means.append(mean)
             variances.append(variance)
+            counts.append(torch.ones_like(strip[:, :1], dtype=torch.float64).sum((2, 3)))
+            weights.append(counts[-1] if part is None else part.double().sum((2, 3)))
             if top == 0:  # only now: what came before may have needed the room
                 self.buffer = self.run.allocate((*x.shape[:3], strip.shape[3]), strip.dtype)
             self.buffer.write(top, strip)
-        parts = (torch.stack(part) for part in (means, variances, counts))
-        self.statistics = self.run.found[self.layer] = combine(*parts)
+        # A mask that is zero everywhere is none, as for `moments`.
+        shares = torch.stack(weights if any(weights) else counts)
+        self.statistics = combine(torch.stack(means), torch.stack(variances), shares)
+        self.run.found[self.layer] = self.statistics
 
     def _add(self, residual: Strips) -> None:
         """Finish in place, so that the residual's own buffer is free again."""

@@ -26,6 +26,7 @@ from stylize.strips import Rows, Run, Strips, cut
 AS_TRAINED = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
 DOUBLINGS = 2  # of the size at which strokes are drawn, to sharpen them
+STEP = 16  # pixels
 LONGEST = 4  # times the short side: a picture yet longer counts as so long
 
 
@@ -91,9 +92,13 @@ class Style:
 
     def ways(self, size: tuple[int, int], look: Look = AS_TRAINED) -> list[Need]:
         """What a photo of (width, height) takes, by the ways that it can go."""
-        seen = size if look.stroke is None else self._seen(size, look.stroke)[-1]
+        seen = self.seen(size, look)
         approximate = look.statistics == "thumbnail"
         return ways(size, seen, self._values, self.compute, approximate=approximate)
+
+    def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
+        """The largest (width, height) at which the network sees a photo of that size."""
+        return size if look.stroke is None else self._scales(size, look.stroke)[-1]
 
     @torch.inference_mode()
     def stylize_photos(
@@ -151,8 +156,6 @@ class Style:
     def _strips(
         self, picture: Image.Image, weights: Image.Image | None, need: Need, folder: Path | None
     ) -> Rows:
-        if weights is not None and weights.getextrema() == (0, 0):
-            weights = None  # as `moments` has it
         buffer = partial(make_buffer, need.way, self.compute.device, folder)
         device = self.compute.device
         count = partial(count_strips, on_gpu=device.type == "cuda")
@@ -172,11 +175,14 @@ class Style:
         result: Strips = self._network(image, mask)
         return result
 
-    def _seen(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
+    def _scales(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
         """The sizes at which the network sees a picture, one after the other."""
         short = max(min(size), max(size) / LONGEST)
         scale = self.header.working_size / stroke / short
-        return [scaled(size, scale * 2**doubling) for doubling in range(DOUBLINGS + 1)]
+        # One pixel more or less, and the network paints something else. Two sizes of one photo have
+        # not quite the same proportions, but with these steps they nearly always meet.
+        width, height = (max(1, round(side * scale / STEP)) * STEP for side in size)
+        return [(width << doubling, height << doubling) for doubling in range(DOUBLINGS + 1)]
 
     def _paint_relative(
         self,
@@ -193,7 +199,7 @@ class Style:
         comes out does not depend on the photo's size, to which it is brought at last.
         """
         painted = picture
-        for size in self._seen(picture.size, stroke):
+        for size in self._scales(picture.size, stroke):
             seen = painted.resize(size, Image.Resampling.BICUBIC)
             seen_weights = weights and weights.resize(size, Image.Resampling.BOX)
             (rows,) = self._paint([seen], [seen_weights], need, folder)

@@ -166,9 +166,9 @@ def test_without_memory_batches_shrink_and_then_a_photo_fails_alone(
     monkeypatch.setattr(Style, "stylize_photos", cramped)
     config = ApplyConfig(device="cpu", precision="fp32", batch_size=4)
     events = run(style_file, [folder], tmp_path / "out", config)
-    # 0 to 3, 0 and 1, 2 and 3, 2, 3, and somewhere among them 4; at last 3 in strips.
-    assert sorted(count for count, _ in tried) == [1, 1, 1, 1, 2, 2, 4]
-    assert [count for count, way in tried if way is Way.STRIPS] == [1]
+    # 0 to 3, 0 and 1, 2 and 3, 2, 3, and somewhere among them 4; at last 3 in other ways.
+    assert sorted(count for count, way in tried if way is Way.ONE_PASS) == [1, 1, 1, 2, 2, 4]
+    assert [way for _, way in tried if way is not Way.ONE_PASS] == [Way.STRIPS, Way.FROM_DISK]
     assert failures(events) == {"3.png": "not enough memory for 40 x 40 pixels; try --size"}
     assert len(outputs(tmp_path / "out")) == 4
 

@@ -481,14 +481,22 @@ def test_measuring_tells_what_reading_finds(suffix, size, tmp_path):
     assert extent.size in sizes
     assert extent.size[0] * extent.size[1] == max(width * height for width, height in sizes)
     assert extent.pixels == sum(frame.width * frame.height for frame in frames)
-    assert extent.decoded >= extent.size[0] * extent.size[1]
+    assert extent.decoding >= 12 * extent.size[0] * extent.size[1]
 
 
 def test_a_jpeg_that_is_made_smaller_is_not_decoded_whole(tmp_path):
     draw_picture(0, 1600, 1200).save(tmp_path / "a.jpg")
     draw_picture(0, 1600, 1200).save(tmp_path / "a.png")
-    assert measure(tmp_path / "a.jpg", 100).decoded <= 400 * 300
-    assert measure(tmp_path / "a.png", 100).decoded == 1600 * 1200
+    assert measure(tmp_path / "a.jpg", 100).decoding <= 12 * 400 * 300
+    assert measure(tmp_path / "a.png", 100).decoding == 12 * 1600 * 1200
+
+
+def test_previews_of_pages_are_not_measured(tmp_path):
+    page, preview = draw_picture(0, 90, 60), draw_picture(1, 200, 100)
+    preview.encoderinfo = {"tiffinfo": {254: 1}}
+    page.save(tmp_path / "a.tif", save_all=True, append_images=[preview])
+    extent = measure(tmp_path / "a.tif")
+    assert (extent.size, extent.frames, extent.pixels) == ((90, 60), 1, 90 * 60)
 
 
 def test_measuring_what_is_no_picture(tmp_path):

@@ -140,7 +140,7 @@ def test_a_containers_limit_counts(tmp_path):
 
 def test_sizes_in_words():
     assert in_words(700e6) == "700 MB"
-    assert in_words(3.44e9) == "3.4 GB"
+    assert in_words(3.41e9) == "3.5 GB"  # so much is enough
 
 
 def test_room_waits_until_something_is_given_back():
@@ -160,6 +160,13 @@ def test_room_waits_until_something_is_given_back():
     room.give_back(60)
     assert came.wait(10)
     thread.join()
+
+
+def test_strokes_in_relation_count_at_the_size_that_is_seen():
+    native, scaled = (
+        ways((500, 500), seen, VALUES, CPU)[-1] for seen in ((500, 500), (4000, 4000))
+    )
+    assert scaled.host - native.host > 10 * 4000**2
 
 
 def test_one_alone_may_be_larger_than_the_room():

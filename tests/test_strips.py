@@ -112,6 +112,12 @@ def test_with_a_mask_that_leaves_strips_empty(make):
     assert difference(found, network(image)) > 5
 
 
+def test_an_empty_mask_is_as_none():
+    network, image = trained("fp32"), photo(90, 70)
+    mask = torch.zeros(1, 1, 90, 70, device=DEVICE)
+    assert difference(in_strips(network, image, 4, mask), network(image)) < 0.05
+
+
 def seam_score(picture: torch.Tensor, borders: list[int]) -> float:
     """Steps from row to row where strips meet, over steps everywhere else."""
     steps = picture.diff(dim=2).abs().mean(dim=(0, 1, 3))

@@ -212,6 +212,16 @@ def test_statistics_of_a_thumbnail(style, monkeypatch):
     assert style.ways(picture.size, look) == style.ways(picture.size, Look())
 
 
+def test_a_mask_that_vanishes_in_the_thumbnail(style, monkeypatch):
+    mask = Image.new("L", (300, 200))
+    mask.putpixel((100, 100), 20)
+    monkeypatch.setattr("stylize.style.THUMBNAIL", 30)
+    photo = Photo(draw_picture(0, 300, 200), mask=mask)
+    look = Look(keep_background=True, statistics="thumbnail")
+    found = np.asarray(style.stylize_photos([photo], look, Need(Way.APPROXIMATE, 0, 0))[0])
+    assert np.array_equal(found[:80], np.asarray(photo.rgb)[:80])
+
+
 def similarity(one: Image.Image, two: Image.Image) -> float:
     return float(structural_similarity(np.asarray(one), np.asarray(two), channel_axis=2))
 
@@ -240,11 +250,13 @@ def test_strokes_in_relation_to_the_picture_are_the_same_at_every_size():
 
 def test_the_network_sees_pictures_at_the_working_scale(style):
     assert style.header.working_size == 256
-    assert style._seen((2000, 1000), 1.0) == [(512, 256), (1024, 512), (2048, 1024)]
-    assert style._seen((1000, 1000), 0.5) == [(512, 512), (1024, 1024), (2048, 2048)]
-    assert style._seen((100, 200), 2.0) == [(128, 256), (256, 512), (512, 1024)]
+    assert style._scales((2000, 1000), 1.0) == [(512, 256), (1024, 512), (2048, 1024)]
+    assert style._scales((1000, 1000), 0.5) == [(512, 512), (1024, 1024), (2048, 2048)]
+    assert style._scales((100, 200), 2.0) == [(128, 256), (256, 512), (512, 1024)]
     # What is longer than four times its height counts as so long: no picture explodes.
-    assert style._seen((40_000, 1), 1.0)[0] == (1024, 1)
+    assert style._scales((40_000, 1), 1.0)[0] == (1024, 16)
+    # Not quite the same proportions.
+    assert style._scales((2185, 1373), 1.0) == style._scales((728, 457), 1.0)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 20)])
