@@ -29,7 +29,8 @@ from rich.table import Table
 from stylize import load_style
 from stylize.files import find_photos
 from stylize.formats import encode
-from stylize.images import read_picture, to_tensor
+from stylize.images import read_picture
+from stylize.tensors import to_tensor
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 LOTS, LOT = 4, 50

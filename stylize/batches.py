@@ -13,7 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from stylize.errors import ImageError, TrainingError
-from stylize.images import read_photo, to_tensor
+from stylize.images import read_photo
+from stylize.tensors import to_tensor
 
 FLAT_SHARE = 0.2  # of the crops
 

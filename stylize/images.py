@@ -5,14 +5,11 @@ Content decides what a file is, not its suffix.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor
 
 from stylize.errors import ImageError
 from stylize.exif import ORIENTATION
@@ -173,7 +170,9 @@ def read_picture(
             pixels += image.width * image.height * (1 if kind in PAGES else count - index)
             check_pixels(pixels, max_pixels)
             pixels = pixels if kind in PAGES else 0
-            frames.append(_frame(image, size, warnings.append))
+            frame = _frame(image, size, warnings.append)
+            # Pillow decodes the next frame into the same memory.
+            frames.append(frame if count == 1 else replace(frame, rgb=frame.rgb.copy()))
             durations.append(round(image.info.get("duration") or 0))
             if len(frames) == 1:
                 metadata, damaged = read_metadata(image, gps=gps)
@@ -273,7 +272,9 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
             image = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
         elif image.mode in ("1", "P"):
             image = image.convert("RGB")
-        return Photo(to_srgb(image, icc, warn).convert("RGB"), alpha)
+        image = to_srgb(image, icc, warn)
+        # Not `convert` where nothing is to convert: it would copy 4 bytes a pixel.
+        return Photo(image if image.mode == "RGB" else image.convert("RGB"), alpha)
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise all kinds on damaged data
@@ -302,19 +303,3 @@ def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     if alpha is not None:
         image.putalpha(alpha)
     return image
-
-
-def to_tensor(image: Image.Image) -> Tensor:
-    """A picture in mode RGB -> (3, H, W) fp32 in [0, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
-
-
-def to_mask(image: Image.Image) -> Tensor:
-    """A picture in mode L -> (1, H, W) fp32 in [0, 1]."""
-    return torch.from_numpy(np.array(image)).float().div(255)[None]
-
-
-def to_picture(tensor: Tensor) -> Image.Image:
-    """(3, H, W) in [0, 1] -> a picture in mode RGB, rounded to the nearest level."""
-    levels = tensor.float().mul(255).round().clamp(0, 255).to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).cpu().contiguous().numpy())

@@ -8,7 +8,8 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from stylize.errors import ImageError
-from stylize.images import read_photo, to_picture, to_tensor
+from stylize.images import read_photo
+from stylize.tensors import to_picture, to_tensor
 from stylize.trainer import Trainer
 
 PREVIEW_PHOTOS = 4

@@ -16,12 +16,13 @@ from stylize.config import Look
 from stylize.device import Compute, choose
 from stylize.errors import UsageError
 from stylize.header import StyleHeader
-from stylize.images import Photo, merge_alpha, split_photo, to_mask, to_picture, to_tensor
+from stylize.images import Photo, merge_alpha, split_photo
 from stylize.instance_norm_ops import backend
 from stylize.look import REACH, SHRINK, apply_look
 from stylize.masks import balance, product_mask
 from stylize.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.strips import Rows, Run, Strips, cut
+from stylize.tensors import to_mask, to_picture, to_tensor
 
 AS_TRAINED = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)

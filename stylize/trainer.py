@@ -12,9 +12,9 @@ from stylize.checkpoint import RunState
 from stylize.device import Compute
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.header import StyleHeader
-from stylize.images import to_tensor
 from stylize.loss import LAYERS, Objective, weighted_sum
 from stylize.network import build_network
+from stylize.tensors import to_tensor
 from stylize.vgg import load_vgg16
 
 ADAM_BETAS = (0.9, 0.999)

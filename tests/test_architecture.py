@@ -16,8 +16,8 @@ LEVELS = (
         *("plan", "manifest", "todo"),
     ),
     (
-        *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "formats"),
-        *("masks", "look", "batches"),
+        *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "tensors"),
+        *("formats", "masks", "look", "batches"),
     ),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),

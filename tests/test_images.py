@@ -10,16 +10,8 @@ from conftest import draw_picture
 from PIL import Image, ImageCms
 
 from stylize.errors import ImageError
-from stylize.images import (
-    measure,
-    merge_alpha,
-    read_mask,
-    read_photo,
-    read_picture,
-    split_photo,
-    to_picture,
-    to_tensor,
-)
+from stylize.images import measure, merge_alpha, read_mask, read_photo, read_picture, split_photo
+from stylize.tensors import to_picture, to_tensor
 
 
 def test_pixels_survive_the_tensor():

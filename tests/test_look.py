@@ -7,7 +7,6 @@ from conftest import draw_picture
 from torch import Tensor
 
 from stylize.config import Look
-from stylize.images import to_tensor
 from stylize.look import (
     REACH,
     SHRINK,
@@ -18,6 +17,7 @@ from stylize.look import (
     recolour,
     to_oklab,
 )
+from stylize.tensors import to_tensor
 
 
 def picture(seed: int, width: int = 64, height: int = 64) -> Tensor:

@@ -87,7 +87,7 @@ def test_strips_are_neither_many_nor_thin():
 
 
 def test_the_first_way_that_fits_is_taken():
-    found = ways((4000, 4000), (4000, 4000), VALUES, CPU)
+    found = ways((2000, 2000), (2000, 2000), VALUES, CPU)
     one_pass, strips, disk = found
     for need in found:
         assert affordable(found, Budget(math.inf, need.host, 0)) is need

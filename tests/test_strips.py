@@ -12,9 +12,9 @@ from conftest import DEVICE, draw_picture
 from stylize import load_style
 from stylize.buffers import InMemory, OnDisk
 from stylize.config import NetworkConfig
-from stylize.images import to_tensor
 from stylize.network import build_network
 from stylize.strips import Run, Strips, cut
+from stylize.tensors import to_tensor
 
 AWKWARD = [  # height, width, strips
     *((64, 64, 2), (65, 67, 3), (71, 200, 4), (96, 1, 3), (97, 3, 5), (100, 8, 6), (121, 33, 7)),

@@ -8,9 +8,10 @@ from skimage.metrics import structural_similarity
 from stylize import load_style, memory
 from stylize.config import Look
 from stylize.errors import DeviceError, ImageError, StyleFileError, UsageError
-from stylize.images import Photo, to_mask, to_picture, to_tensor
+from stylize.images import Photo
 from stylize.masks import balance, flat_background
 from stylize.memory import Need, Way
+from stylize.tensors import to_mask, to_picture, to_tensor
 
 
 @pytest.fixture
