@@ -115,10 +115,11 @@ class Reader:
             decoding += measure(task.mask).decoding
 
         def whole(frame: Need) -> Need:
-            at_once = self.config.batch_size if frame.way is Way.ONE_PASS else 1
-            at_once = min(extent.frames, at_once)
+            batch = self.config.batch_size if frame.way is Way.ONE_PASS else 1
+            at_once = min(extent.frames, batch)
             others = (extent.frames - at_once) * PICTURE * extent.size[0] * extent.size[1]
-            return replace(frame, host=max(decoding, at_once * frame.host) + others)
+            host = max(decoding, at_once * frame.host) + others
+            return Need(frame.way, batch * frame.device, host)
 
         ways = self.style.ways(extent.size, self.config.look)
         return affordable([whole(way) for way in ways], self.budget, self.photos)

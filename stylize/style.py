@@ -112,7 +112,8 @@ class Style:
         """Stylize decoded photos of one and the same size; alpha is put back.
 
         In one pass all of them go through the network at once; in strips (`need`, one of `ways`)
-        one after the other, with what has to be kept on disk in files in `folder`.
+        one after the other, with what has to be kept on disk in files in `folder` (without: the
+        system's own for temporary files).
 
         A flat background that is nearly the whole photo counts less in the statistics (`balance`).
         `Photo.mask` says where the background is that `look` may keep; without, there is none.
