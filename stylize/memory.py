@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from stylize.config import Look
 from stylize.device import Compute
 from stylize.errors import ImageError, UsageError
 
@@ -21,6 +22,7 @@ FIXED = 150e6  # of libraries, once they work: convolutions' own buffers, code t
 PICTURE = 15  # a pixel: decoded and stylized, 4 each as Pillow has them; mask; the file, twice
 DECODED = 5  # of these, before there is a result
 SCALED = 10  # of the size that a network sees, if it is not the photo's own: in, out, weights
+LOOK = 250  # of a strip that is changed as `Look` says: copies in fp32
 PIXEL = 20  # in fp32, with its mask, as it goes into a network or comes out of it
 MOST_IN_ONE_PASS = 2**22  # pixels, on a CPU: more are no slower in strips
 BORDER = 32  # pixels that networks at most add to a side
@@ -70,8 +72,7 @@ def ways(
     seen: tuple[int, int],
     values: tuple[float, float],
     compute: Compute,
-    *,
-    approximate: bool = False,
+    look: Look,
 ) -> list[Need]:
     """The ways that a photo of (width, height) can go and what each takes, the best first.
 
@@ -84,7 +85,7 @@ def ways(
     one_pass = values[0] * compute.dtype.itemsize + PIXEL
     kept = values[1] * compute.dtype.itemsize * pixels
     strips = count_strips(seen, on_gpu=on_gpu)
-    strip = one_pass * width * (height / strips + BORDER)
+    strip = (one_pass + (0 if look.plain else LOOK)) * width * (height / strips + BORDER)
     scaled = 0 if seen == size else SCALED * pixels
 
     def need(way: Way, device: float, host: float = 0) -> Need:
@@ -92,7 +93,7 @@ def ways(
         host = max(PICTURE * of_photo, DECODED * of_photo + beside)
         return Need(way, math.ceil(device) if on_gpu else 0, math.ceil(host))
 
-    if approximate and max(seen) > THUMBNAIL:
+    if look.statistics == "thumbnail" and max(seen) > THUMBNAIL:
         window = one_pass * width * (height / strips + WINDOW_ROWS)
         thumbnail = kept * (THUMBNAIL / max(seen)) ** 2 + strip
         return [need(Way.APPROXIMATE, max(window, thumbnail))]

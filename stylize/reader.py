@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.events import PhotoFailed
-from stylize.files import digest, open_file
+from stylize.files import FORMATS, digest, open_file
 from stylize.formats import fit
 from stylize.images import Picture, check_pixels, measure, read_mask, read_picture
 from stylize.masks import product_mask
@@ -20,6 +20,8 @@ from stylize.style import Style
 from stylize.todo import Task
 
 NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
+MASKING = 10  # bytes a pixel, beside the picture, while its background is looked for
+ENCODING_AVIF = 60  # bytes a pixel
 APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 
 
@@ -110,15 +112,20 @@ class Reader:
         """
         extent = measure(task.job.source, self.config.size)
         check_pixels(extent.pixels, self.config.max_megapixels * 1e6)
-        decoding = extent.decoding
+        pixels = extent.size[0] * extent.size[1]
+        aside = extent.decoding
+        if self.config.look.keep_background:
+            aside += MASKING * pixels
         if task.mask is not None:
-            decoding += measure(task.mask).decoding
+            aside += measure(task.mask).decoding
+        if FORMATS[task.job.target.suffix.lower()] == "AVIF":
+            aside = max(aside, ENCODING_AVIF * pixels)
 
         def whole(frame: Need) -> Need:
             batch = self.config.batch_size if frame.way is Way.ONE_PASS else 1
             at_once = min(extent.frames, batch)
-            others = (extent.frames - at_once) * PICTURE * extent.size[0] * extent.size[1]
-            host = max(decoding, at_once * frame.host) + others
+            others = (extent.frames - at_once) * PICTURE * pixels
+            host = max(aside, at_once * frame.host) + others
             return Need(frame.way, batch * frame.device, host)
 
         ways = self.style.ways(extent.size, self.config.look)

@@ -93,9 +93,7 @@ class Style:
 
     def ways(self, size: tuple[int, int], look: Look = AS_TRAINED) -> list[Need]:
         """What a photo of (width, height) takes, by the ways that it can go."""
-        seen = self.seen(size, look)
-        approximate = look.statistics == "thumbnail"
-        return ways(size, seen, self._values, self.compute, approximate=approximate)
+        return ways(size, self.seen(size, look), self._values, self.compute, look)
 
     def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
         """The largest (width, height) at which the network sees a photo of that size."""
