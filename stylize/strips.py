@@ -5,7 +5,8 @@ is computed then: what functions of torch give back is another `Strips`, which k
 the one before it needs for rows of its own. Only an instance norm needs all of the picture. When
 rows behind it are first asked for, it has everything before it computed, strip by strip, keeps it,
 and combines the statistics of the strips. So these are those of the whole picture, and the result
-is that of one pass, but for rounding. No convolution is computed twice.
+is that of one pass, but for rounding. Hardly a row is computed twice: where a blur follows a
+convolution without a norm in between.
 """
 
 from collections.abc import Callable, Iterator
