@@ -95,6 +95,12 @@ def test_verbose_says_how_a_photo_goes_through(style_file, photos, tmp_path):
     roomy = stylize("apply", style_file, photo, *options, "8GB")
     assert f"{photo}: 0.9 megapixels in one pass, up to 0." in roomy.stdout
     assert roomy.returncode == 0
+    draw_picture(0, 2400, 1900).save(photo)
+    large = stylize("apply", style_file, photo, *options, "8GB")
+    assert f"{photo}: 4.6 megapixels in strips, up to " in large.stdout
+    scarce = stylize("apply", style_file, photo, *options, "8GB", "--statistics", "thumbnail")
+    assert "with the statistics of a thumbnail" in scarce.stdout
+    assert "approximate" in scarce.stdout
 
 
 def test_strokes_in_relation_to_the_picture(style_file, photos, tmp_path):
