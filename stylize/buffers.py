@@ -68,7 +68,10 @@ class OnDisk:
         self._file.seek(top * self._row)
         data = rows.view(-1).view(torch.uint8).numpy().data
         while data:
-            data = data[self._file.readinto(data) :]
+            count = self._file.readinto(data)
+            if not count:  # or this would wait for ever
+                raise OSError("a temporary file is shorter than what was written into it")
+            data = data[count:]
         return rows.permute(0, 3, 1, 2).to(self._device)
 
 

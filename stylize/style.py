@@ -156,8 +156,8 @@ class Style:
     def _strips(
         self, picture: Image.Image, weights: Image.Image | None, need: Need, folder: Path | None
     ) -> Rows:
-        buffer = partial(make_buffer, need.way, self.compute.device, folder)
         device = self.compute.device
+        buffer = partial(make_buffer, need.way, device, folder)
         count = partial(count_strips, on_gpu=device.type == "cuda")
         run = Run(device, count(picture.size), buffer)
         if need.way is Way.APPROXIMATE and max(picture.size) > THUMBNAIL:

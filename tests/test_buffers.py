@@ -46,6 +46,15 @@ def test_a_full_disk_is_an_error():
     assert caught.value.errno == errno.ENOSPC
 
 
+def test_a_file_that_has_lost_its_end_is_an_error(tmp_path):
+    buffer = OnDisk((1, 2, 10, 5), torch.float32, tmp_path, CPU)
+    buffer.write(0, torch.zeros(1, 2, 10, 5))
+    buffer._file.truncate(200)
+    buffer.read(0, 5)
+    with pytest.raises(OSError, match="shorter"):
+        buffer.read(4, 6)
+
+
 def test_what_is_in_memory_is_channels_last():
     buffer = InMemory((1, 8, 4, 4), torch.bfloat16, CPU, CPU)
     assert buffer.read(0, 2).stride(1) == 1
