@@ -9,6 +9,8 @@ from stylize.errors import StyleFileError, UsageError
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
 VGG16 = "vgg16-relu4_3" + SUFFIX
+BASE = "base"  # the network of many styles that a new one starts from
+SCRATCH = "scratch"  # in place of a base: random weights
 
 _PACKAGE = Path(__file__).parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -56,3 +58,13 @@ def find_style(style: str) -> Path:
     near = get_close_matches(style.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`stylize styles` lists what there is"
     raise StyleFileError(f"no style named {style!r}", hint)
+
+
+def find_base(name: str) -> Path:
+    """The file that a new style starts from: the shipped base network, or a style (`find_style`).
+
+    Raises:
+        StyleFileError: there is no such file.
+    """
+    base = shipped("weights") / (BASE + SUFFIX)
+    return base if name == BASE and base.is_file() else find_style(name)

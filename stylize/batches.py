@@ -1,9 +1,11 @@
 """Pictures -> batches: random crops for training, photos of one size side by side for apply."""
 
+import itertools
 import os
 import random
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -48,15 +50,21 @@ class ContentPhotos:
     of photos alone, so a resumed training continues with the very same data. An epoch shows every
     photo once, in an order of its own. A photo that turns out to be unusable is replaced by the
     next one; `unusable` tells each such photo and the reason.
+
+    Photos are decoded once and kept at twice the crops' size, as long as `cache` bytes last.
     """
 
-    def __init__(self, photos: Sequence[Path], size: int, seed: int) -> None:
+    def __init__(self, photos: Sequence[Path], size: int, seed: int, cache: float) -> None:
+        """`size` is that of the largest crops, in pixels."""
         self.photos = photos
         self.size = size
         self.seed = seed
         self.unusable: dict[Path, str] = {}
+        self._cache: dict[Path, Image.Image] = {}
+        self._left = cache
+        self._lock = threading.Lock()
 
-    def crop(self, place: int) -> Tensor:
+    def crop(self, place: int, size: int) -> Tensor:
         """The crop at `place` >= 0 of the stream: (3, size, size) in [0, 1].
 
         Raises:
@@ -68,21 +76,40 @@ class ContentPhotos:
             if path in self.unusable:
                 continue
             try:
-                return self._crop(path, random.Random(f"{self.seed} place {place}"))
+                photo = self._photo(path)
             except ImageError as error:
                 self.unusable[path] = error.about(path)
+                continue
+            return self._crop(photo, size, random.Random(f"{self.seed} place {place}"))
         raise TrainingError("none of the content photos can be used")
 
-    def _crop(self, path: Path, choose: random.Random) -> Tensor:
+    def _photo(self, path: Path) -> Image.Image:
+        """The photo at twice the size of the largest crops, or as it is if that is smaller."""
+        if path in self._cache:
+            return self._cache[path]
         photo = read_photo(path).rgb
         short = min(photo.size)
         if short < self.size:
             raise ImageError(f"{path}: {too_small(short, self.size)}")
+        scale = 2 * self.size / short
+        if scale < 1:
+            size = (round(photo.width * scale), round(photo.height * scale))
+            photo = photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
+        taken = 3 * photo.width * photo.height
+        with self._lock:
+            if taken <= self._left and path not in self._cache:
+                self._left -= taken
+                self._cache[path] = photo
+        return photo
+
+    def _crop(self, photo: Image.Image, size: int, choose: random.Random) -> Tensor:
+        short = min(photo.size)
+        # What a crop shows does not depend on its size: smaller ones show it smaller.
         side = choose.randint(max(self.size, short // 2), short)
         left = choose.randint(0, photo.width - side)
         top = choose.randint(0, photo.height - side)
         box = (left, top, left + side, top + side)
-        crop = photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box=box)
+        crop = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
         if choose.random() < 0.5:
             crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
         if choose.random() < FLAT_SHARE:
@@ -94,19 +121,31 @@ class ContentPhotos:
 
         Perfectly flat areas are where a network that has never seen any paints dots and halos.
         """
+        size = crop.width
         grey = choose.choice((255, 255, 255, choose.randrange(256)))
-        ground = Image.new("RGB", (self.size, self.size), (grey, grey, grey))
-        width, height = (round(self.size * choose.uniform(0.3, 0.8)) for _ in range(2))
-        place = (choose.randint(0, self.size - width), choose.randint(0, self.size - height))
+        ground = Image.new("RGB", (size, size), (grey, grey, grey))
+        width, height = (round(size * choose.uniform(0.3, 0.8)) for _ in range(2))
+        place = (choose.randint(0, size - width), choose.randint(0, size - height))
         ground.paste(crop.resize((width, height), Image.Resampling.BICUBIC), place)
         return ground
 
-    def batches(self, batch_size: int, first: int = 0) -> Iterator[Tensor]:
-        """(batch_size, 3, size, size) batches without end, from batch number `first` on."""
-        places = iter(range(first * batch_size, 1 << 62))
-        crops = prefetch(self.crop, places, ahead=2 * batch_size)
+    def batches(
+        self, sizes: Callable[[int], int], batch_size: int, first: int, share: slice
+    ) -> Generator[Tensor, None, None]:
+        """The `share` of batches of (batch_size, 3, size, size) without end, from number `first`;
+        `sizes` says the size of each."""
+        crops = prefetch(
+            lambda job: self.crop(*job),
+            (
+                (place, sizes(step))
+                for step in itertools.count(first)
+                for place in range(step * batch_size, (step + 1) * batch_size)[share]
+            ),
+            ahead=2 * batch_size,
+        )
+        count = len(range(batch_size)[share])
         while True:
-            yield torch.stack([next(crops).result() for _ in range(batch_size)])
+            yield torch.stack([next(crops).result() for _ in range(count)])
 
 
 def too_small(short: int, size: int) -> str:

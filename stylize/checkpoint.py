@@ -4,6 +4,7 @@ Both are safetensors files: weights and one JSON document. Loading runs no code 
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from stylize.errors import StyleFileError
-from stylize.files import write_file
+from stylize.assets import check_name, find_base
+from stylize.errors import StyleFileError, UsageError
+from stylize.files import digest, write_file
 from stylize.header import METADATA_KEY, StyleHeader, read_header, read_metadata
 from stylize.network import build_network
 
 RUN_KEY = "stylize_run"
 
 
-def save_style(path: Path, network: nn.Module, header: StyleHeader) -> None:
+def save_style(path: Path, weights: Mapping[str, Tensor], header: StyleHeader) -> None:
     """Write a style file in one step, weights in fp32; raises StyleFileError if it cannot."""
-    _write(path, network.state_dict(), {METADATA_KEY: header.to_json()})
+    _write(path, weights, {METADATA_KEY: header.to_json()})
 
 
 def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
@@ -34,6 +36,8 @@ def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
     """
     header = read_header(path)
     weights = _read(path)
+    if header.training.only_norm:
+        weights = load_base(header, path) | weights
     # Built without memory: a header that lies about its size costs nothing.
     with torch.device("meta"):
         network = build_network(header.network)
@@ -55,15 +59,37 @@ def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
     return network.requires_grad_(False).eval(), header
 
 
+def load_base(header: StyleHeader, path: Path) -> dict[str, Tensor]:
+    """The weights that the style in `path` was started from.
+
+    Raises:
+        StyleFileError: there is no such base here, or it is another one than at that time.
+    """
+    try:
+        base = find_base(check_name(header.training.base))
+    except UsageError as error:
+        raise StyleFileError(f"{path}: needs the base it was made on: {error}") from error
+    if digest(base) != header.base_sha256:
+        raise StyleFileError(
+            f"{path}: needs the base {header.training.base!r} as it was, and {base} is another",
+            "bring that file back, or train the style again",
+        )
+    return load_network(base)[0].state_dict()
+
+
 @dataclass(frozen=True)
 class RunState:
-    """All that a training needs to go on: `step` steps are done; `photos` is a fingerprint.
+    """All that a training needs to go on: `step` of `end` steps are done.
 
-    `tensors` are the network's weights, their moving average and Adam's moments. There is no
-    random state: every random choice is a function of the seed and the step.
+    `photos` is a fingerprint of the content photos; `caution` multiplies the learning rate.
+    `tensors` are the network's weights, their moving average and what the optimizer keeps. There is
+    no random state, and no place in the data: every random choice is a function of the seed and the
+    step.
     """
 
     step: int
+    end: int
+    caution: float
     photos: str
     header: StyleHeader
     tensors: dict[str, Tensor]
@@ -71,7 +97,8 @@ class RunState:
 
 def save_run(path: Path, state: RunState) -> None:
     """Write the state of a training in one step; raises StyleFileError if it cannot."""
-    run = json.dumps({"step": state.step, "photos": state.photos})
+    kept = ("step", "end", "caution", "photos")
+    run = json.dumps({name: getattr(state, name) for name in kept})
     _write(path, state.tensors, {METADATA_KEY: state.header.to_json(), RUN_KEY: run})
 
 
@@ -80,7 +107,14 @@ def load_run(path: Path) -> RunState:
     header = read_header(path)
     try:
         run = json.loads(read_metadata(path, RUN_KEY))
-        return RunState(int(run["step"]), str(run["photos"]), header, _read(path))
+        return RunState(
+            int(run["step"]),
+            int(run["end"]),
+            float(run["caution"]),
+            str(run["photos"]),
+            header,
+            _read(path),
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise StyleFileError(f"{path}: not a training checkpoint ({error})") from error
 
@@ -92,7 +126,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise StyleFileError(f"{path}: cannot be read ({error})") from error
 
 
-def _write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     try:
         write_file(path, save(whole, metadata))

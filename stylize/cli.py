@@ -74,7 +74,7 @@ def styles(
     for name, path in files.items():
         place = "shipped" if path.parent == shipped("models") else progress.shown(path)
         try:
-            picture = read_header(path).picture
+            picture = read_header(path).pictures[0]
             size = f"{path.stat().st_size / 1e6:.1f} MB"
         except StyleFileError as error:
             rows.append((name, f"unreadable: {error}", "", "", "", place))

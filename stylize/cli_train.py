@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -14,10 +14,12 @@ from typing import Annotated
 import typer
 
 from stylize import progress
-from stylize.assets import LOCAL_STYLES
+from stylize import recipe as recipes
+from stylize.assets import LOCAL_STYLES, SCRATCH
 from stylize.cli_common import INTERRUPTED, Device, Json, Norm, Precision, err, interruptible, out
 from stylize.config import NORM_BACKENDS, NORM_VARIABLE, NetworkConfig, TrainConfig
-from stylize.events import TrainingStopped
+from stylize.errors import UsageError
+from stylize.events import Event, TrainingStopped
 
 _TRAIN = TrainConfig()
 
@@ -25,22 +27,88 @@ EPILOG = (
     "Examples:\n\n"
     "stylize train painting.jpg --content photos/ --name mine\n\n"
     "stylize train painting.jpg --content photos/ --name mine --resume\n\n"
-    "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 768"
+    "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 768\n\n"
+    "stylize train a.jpg b.jpg --weight 2 --weight 1 --content photos/ --name both\n\n"
+    "stylize train --recipe styles/mine/recipe.toml --name again\n\n"
+    "torchrun --nproc-per-node 4 -m stylize train painting.jpg --content photos/ --name mine "
+    "--batch-size 8"
 )
+
+# What a recipe does not hold: how a training is started, not what it is.
+_NOT_IN_RECIPES = ("recipe", "resume", "overwrite", "json", "log_dir")
+
+
+def _read_recipe(context: typer.Context, path: Path | None) -> Path | None:
+    """Let the file's settings be the defaults; what stands on the command line wins."""
+    if path is not None:
+        names = {word: name for name, word in _words(context).items()}
+        settings = recipes.read_recipe(path, names)
+        context.default_map = {names[word]: value for word, value in settings.items()}
+    return path
+
+
+def _words(context: typer.Context) -> dict[str, str]:
+    """The names of the command's parameters in a recipe: those of the options, without dashes."""
+    return {
+        parameter.name: max(parameter.opts, key=len).lstrip("-")
+        for parameter in context.command.params
+        if parameter.name and parameter.name not in (*_NOT_IN_RECIPES, "help")
+    }
 
 
 def train(
-    picture: Annotated[
-        Path, typer.Argument(metavar="STYLE_IMAGE", help="The picture to learn from.")
+    context: typer.Context,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(metavar="STYLE_IMAGE...", help="The picture to learn from, or several."),
     ],
     content: Annotated[
         Path, typer.Option(help="Folder of content photos: some hundred or more, of any kind.")
     ],
     name: Annotated[str, typer.Option(help="What the style shall be called.")],
     output: Annotated[Path, typer.Option(help="Folder for styles.")] = LOCAL_STYLES,
-    steps: Annotated[int, typer.Option(help="Optimizer steps.")] = _TRAIN.steps,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(
+            callback=_read_recipe,
+            is_eager=True,
+            help="TOML file with any of these settings, such as the recipe.toml of a training.",
+        ),
+    ] = None,
+    base: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            help="Style to start from: base (the shipped network of many styles), another "
+            "style, or scratch (auto: base, for the quarter architecture).",
+        ),
+    ] = _TRAIN.base,
+    only_norm: Annotated[
+        bool,
+        typer.Option(
+            "--only-norm", help="Learn the norms only: a style of a few KB, on that base."
+        ),
+    ] = False,
+    many: Annotated[
+        bool,
+        typer.Option(
+            "--many-styles", help="Make a base: every picture is a style of its own in it."
+        ),
+    ] = False,
+    weight: Annotated[
+        list[float] | None,
+        typer.Option(help="Of several pictures: the share of each, in their order."),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(help="Optimizer steps; 0: as many as are good for that start.")
+    ] = _TRAIN.steps,
+    patience: Annotated[
+        int, typer.Option(help="End early after so many steps without progress; 0: never.")
+    ] = _TRAIN.patience,
     batch_size: Annotated[int, typer.Option(help="Photos a step.")] = _TRAIN.batch_size,
-    size: Annotated[int, typer.Option(help="Side of the training crops, pixels.")] = _TRAIN.size,
+    size: Annotated[
+        int, typer.Option(help="Side of the training crops at the end, pixels.")
+    ] = _TRAIN.size,
     style_size: Annotated[
         int, typer.Option(help="Short side of the style picture, pixels: larger, larger strokes.")
     ] = _TRAIN.style_size,
@@ -50,13 +118,20 @@ def train(
     style_weight: Annotated[
         float, typer.Option(help="Weight of having the style.")
     ] = _TRAIN.style_weight,
+    layer_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="LAYER=WEIGHT",
+            help="Share of one style layer, relu1_2 (fine) ... relu4_3 (coarse); may be repeated.",
+        ),
+    ] = None,
     tone_weight: Annotated[
         float, typer.Option(help="Weight of keeping light areas lighter than dark ones.")
     ] = _TRAIN.tone_weight,
     tv_weight: Annotated[
         float, typer.Option(help="Weight of smoothness (total variation).")
     ] = _TRAIN.tv_weight,
-    lr: Annotated[float, typer.Option(help="Learning rate of Adam.")] = _TRAIN.lr,
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = _TRAIN.lr,
     seed: Annotated[int, typer.Option(help="Same seed, same style.")] = _TRAIN.seed,
     device: Device = _TRAIN.device,
     precision: Precision = _TRAIN.precision,
@@ -73,6 +148,10 @@ def train(
     checkpoint_every: Annotated[
         int, typer.Option(help="Steps between checkpoints.")
     ] = _TRAIN.checkpoint_every,
+    keep: Annotated[int, typer.Option(help="Checkpoints that are kept.")] = _TRAIN.keep,
+    log_dir: Annotated[
+        Path | None, typer.Option(help="Folder to log into for TensorBoard.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start anew where a style or checkpoint exists.")
@@ -83,19 +162,24 @@ def train(
     licence: Annotated[str, typer.Option(help="Licence of the picture.")] = "",
     json: Json = False,
 ) -> None:
-    """Learn a style from one picture.
+    """Learn a style from one picture, or from several.
 
-    Writes NAME.safetensors into the output folder and, while it runs, a checkpoint, a preview
-    sheet and the losses into its subfolder NAME. Ctrl-C saves a checkpoint; the same command with
-    --resume goes on from there. No network is needed.
+    Writes NAME.safetensors into the output folder and, while it runs, checkpoints, a preview
+    sheet, the losses and a recipe to repeat it into its subfolder NAME. Ctrl-C saves a checkpoint;
+    the same command with --resume goes on from there. No network is needed.
     """
     config = TrainConfig(
         steps=steps,
         batch_size=batch_size,
         size=size,
         style_size=style_size,
+        base="" if base == SCRATCH else base,
+        only_norm=only_norm,
+        many=many,
+        patience=patience,
         content_weight=content_weight,
         style_weight=style_weight,
+        layer_weights=_layer_weights(layer_weight or []),
         tone_weight=tone_weight,
         tv_weight=tv_weight,
         lr=lr,
@@ -105,35 +189,58 @@ def train(
         vgg=vgg,
         preview_every=preview_every,
         checkpoint_every=checkpoint_every,
+        keep=keep,
     )
-    network = NetworkConfig(architecture=architecture)
+    words = _words(context)
+    settings = {word: context.params[parameter] for parameter, word in words.items()}
     os.environ[NORM_VARIABLE] = norm
+    from stylize.train import Card
     from stylize.train import train as run
 
     with interruptible(), stop_signals() as stop:
         events = run(
-            picture,
+            pictures,
             content,
             name,
             config,
-            network,
-            title=title,
-            author=author,
-            year=year,
-            licence=licence,
+            NetworkConfig(architecture=architecture),
+            weights=weight or [],
+            card=Card(title, author, year, licence),
             output=output,
+            log_dir=log_dir,
+            recipe=recipes.write_recipe(settings),
             resume=resume,
             overwrite=overwrite,
             stop=stop,
         )
+        # Of the processes that torchrun starts, the first one speaks.
+        if os.environ.get("RANK", "0") != "0":
+            drawn: Iterable[Event] = events
+        elif json:
+            drawn = progress.print_json(events)
+        else:
+            drawn = progress.draw_training(events, out)
         stopped = False
-        for event in progress.print_json(events) if json else progress.draw_training(events, out):
+        for event in drawn:
             stopped = isinstance(event, TrainingStopped)
     if stopped:
         arguments = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
         command = shlex.join(["stylize", *arguments, "--resume"])
         err.print(f"To go on: {command}", soft_wrap=True, markup=False, highlight=False)
         raise typer.Exit(INTERRUPTED)
+
+
+def _layer_weights(words: Sequence[str]) -> dict[str, float]:
+    weights: dict[str, float] = {}
+    for word in words:
+        layer, _, number = word.partition("=")
+        try:
+            weights[layer] = float(number)
+        except ValueError as error:
+            raise UsageError(
+                f"--layer-weight {word!r} is no weight of a layer", "give one such as relu1_2=0.5"
+            ) from error
+    return weights
 
 
 @contextmanager

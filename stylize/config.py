@@ -14,8 +14,10 @@ OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 STATISTICS = ("exact", "thumbnail")
 VGG_SOURCES = ("shipped", "torchvision")
+STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 NORM_BACKENDS = ("auto", "torch", "triton")
 NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: one of them, for the whole process
+AUTO = "auto"
 LARGEST = 1e12  # of any number: far beyond sense, and safe in every kind of arithmetic
 
 
@@ -98,29 +100,44 @@ class NetworkConfig(_Settings):
 class TrainConfig(_Settings):
     """How one style is trained. Sizes are pixels; weights multiply the relative losses.
 
-    `size` is the side of the square training crops, `style_size` the short side that the style
-    picture is scaled to: their ratio sets how large the strokes are.
+    `size` is the side of the square training crops at the end (it starts at half of that),
+    `style_size` the short side that the style picture is scaled to: their ratio sets how large the
+    strokes are. `layer_weights` multiply the style loss of single layers, 1 where not named.
+
+    `base` is the style, or the shipped base network, that the weights start from ("auto": the
+    latter for the default network); empty: random ones. `only_norm` trains nothing but the scales
+    and shifts of the norms. `many` makes such a base: every picture is a style of its own, with
+    norms of its own. `steps` is 0 for as many as are good for that start; `patience` steps without
+    progress end the first half of a training early, 0 is never. `keep` checkpoints are kept.
     """
 
-    steps: int = 2000
-    batch_size: int = 4
+    steps: int = 0
+    batch_size: int = 2
     size: int = 256
     style_size: int = 512
+    base: str = AUTO
+    only_norm: bool = False
+    many: bool = False
+    patience: int = 0
     content_weight: float = 1.0
     style_weight: float = 1.0
+    layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     tone_weight: float = 2.0
     tv_weight: float = 0.05
-    lr: float = 2e-3
+    lr: float = 5e-3
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"
     vgg: str = "shipped"
-    preview_every: int = 100
+    preview_every: int = 200
     checkpoint_every: int = 100
+    keep: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size"):
+        for name in ("batch_size", "keep"):
             _at_least(name, getattr(self, name), 1)
+        for name in ("steps", "patience"):
+            _at_least(name, getattr(self, name), 0)
         for name in ("size", "style_size"):
             _between(name, getattr(self, name), 32, 4096)
         for name in ("content_weight", "style_weight", "tone_weight", "tv_weight"):
@@ -134,6 +151,26 @@ class TrainConfig(_Settings):
         _at_least("checkpoint_every", self.checkpoint_every, 1)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("vgg", self.vgg, VGG_SOURCES)
+        for layer, weight in self.layer_weights.items():
+            _one_of("a layer with a weight", layer, STYLE_LAYERS)
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise UsageError(f"the weight of {layer} is {weight!r}", "it must be a number")
+            _at_least(f"the weight of {layer}", weight, 0)
+        if self.only_norm and not self.base:
+            raise UsageError(
+                "only norms of random weights cannot be trained", "give --from a style"
+            )
+        if self.many and self.only_norm:
+            raise UsageError(
+                "a base of many styles is more than its norms", "leave out --only-norm"
+            )
+
+    def weight(self, loss: str) -> float:
+        """What multiplies the loss of that name in the total."""
+        if loss.startswith("style "):
+            layer = loss.removeprefix("style ")
+            return self.style_weight * float(self.layer_weights.get(layer, 1))
+        return float(getattr(self, f"{loss}_weight"))
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,16 @@ class StepDone:
 
 
 @dataclass(frozen=True)
+class WentBack:
+    """Step `failed` diverged, for that reason; training goes on from `step`, at a lower rate."""
+
+    failed: int
+    step: int
+    lr: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class FileWritten:
     """A picture, table or checkpoint that training has just written; `kind` says which."""
 
@@ -64,10 +74,10 @@ class FileWritten:
 
 @dataclass(frozen=True)
 class TrainingStopped:
-    """Training was asked to stop and saved a checkpoint."""
+    """Training was asked to stop and saved a checkpoint into `folder`."""
 
     step: int
-    checkpoint: Path
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -160,6 +170,7 @@ Event = (
     | TrainingStarted
     | Note
     | StepDone
+    | WentBack
     | FileWritten
     | TrainingStopped
     | TrainingDone

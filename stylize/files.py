@@ -30,6 +30,8 @@ FORMATS = {
 }
 READABLE = frozenset(FORMATS) | {".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"}
 
+TEMPORARY = ".stylize-"  # what names of files begin with that are not whole yet
+
 # Which permissions new files lose. Reading it means setting it for a moment, for all threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
@@ -100,7 +102,7 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
     It is on the disk before it gets its name, so that not even a power cut leaves half of it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=".stylize-", dir=scratch or path.parent)
+    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=scratch or path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from stylize._version import __version__
-from stylize.config import NetworkConfig, TrainConfig
+from stylize.config import LARGEST, NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
 
 FORMAT_VERSION = 1
@@ -22,9 +22,10 @@ MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something els
 
 @dataclass(frozen=True)
 class StylePicture:
-    """The picture a style was learned from.
+    """A picture a style was learned from.
 
-    `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG of it.
+    `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG of it, `weight`
+    its share among several.
     """
 
     title: str
@@ -33,6 +34,7 @@ class StylePicture:
     licence: str
     sha256: str
     thumbnail: str = ""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,17 @@ class StyleHeader:
     """Everything a style file tells beside its weights.
 
     `losses` are rows of (step, {loss name: value}) thinned out over the run; `licence` is that of
-    the weights, `picture.licence` that of the style picture.
+    the weights, `StylePicture.licence` that of a style picture. `base_sha256` is the digest of the
+    file that the training started from (`TrainConfig.base`), if any; a style of norms only needs it
+    to be used.
     """
 
     name: str
     network: NetworkConfig
     training: TrainConfig
-    picture: StylePicture
+    pictures: list[StylePicture]
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    base_sha256: str = ""
     licence: str = "Apache-2.0"
     package_version: str = __version__
     format_version: int = FORMAT_VERSION
@@ -79,10 +84,9 @@ class StyleHeader:
                 name=_text(values, "name"),
                 network=NetworkConfig.from_dict(values["network"]),
                 training=TrainConfig.from_dict(values["training"]),
-                picture=StylePicture(
-                    **{key: _text(values["picture"], key) for key in values["picture"]}
-                ),
+                pictures=[_picture(entry) for entry in _pictures(values)],
                 losses=[(int(step), dict(row)) for step, row in values["losses"]],
+                base_sha256=_text(values, "base_sha256") if "base_sha256" in values else "",
                 licence=_text(values, "licence"),
                 package_version=_text(values, "package_version"),
             )
@@ -94,6 +98,22 @@ class StyleHeader:
             raise StyleFileError(f"{path}: its header is wrong: {error}", error.hint) from error
         except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise StyleFileError(f"{path}: its header is damaged ({error})") from error
+
+
+def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:
+    # Styles of stylize 0.1.0 have one picture.
+    entries = [values["picture"]] if "picture" in values else values["pictures"]
+    if not isinstance(entries, list) or not entries:
+        raise UsageError(f"pictures are {entries!r:.40}", "there must be at least one")
+    return entries
+
+
+def _picture(entry: dict[str, Any]) -> StylePicture:
+    weight = entry.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < LARGEST:
+        raise UsageError(f"the weight of a picture is {weight!r:.40}", "it must be more than 0")
+    texts = {key: _text(entry, key) for key in entry if key != "weight"}
+    return StylePicture(**texts, weight=float(weight))
 
 
 def _text(values: dict[str, Any], key: str) -> str:

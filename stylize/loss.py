@@ -6,16 +6,16 @@ new: it keeps light areas lighter than dark ones, where the others would have cl
 painted on a plain white background.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stylize.config import STYLE_LAYERS, TrainConfig
 from stylize.vgg import VGG16Features
 
 CONTENT_LAYER = "relu3_3"
-STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 LAYERS = STYLE_LAYERS  # all that the objective needs
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
@@ -72,15 +72,24 @@ def total_variation(image: Tensor) -> Tensor:
 class Objective:
     """How far a stylized photo is from keeping its content and having the style.
 
-    `style_grams` are the style picture's Gram matrices by layer, (1, C, C) each.
+    `style_grams` are the style's Gram matrices by layer, (1, C, C) each: of several pictures, their
+    weighted mean.
     """
 
-    def __init__(self, vgg: VGG16Features, style: Tensor) -> None:
-        """`style` is the style picture, (1, 3, H, W) in [0, 1], already at its working size."""
+    def __init__(
+        self, vgg: VGG16Features, pictures: Sequence[Tensor], weights: Sequence[float] = ()
+    ) -> None:
+        """`pictures` are (1, 3, H, W) in [0, 1], already at their working size; `weights` are
+        positive, by default all the same."""
         self.vgg = vgg
-        with torch.no_grad():
-            features = vgg(style, STYLE_LAYERS)
-            self.style_grams = {name: gram_matrix(features[name]) for name in STYLE_LAYERS}
+        weights = weights or [1.0] * len(pictures)
+        self.style_grams: dict[str, Tensor] = {}
+        for picture, weight in zip(pictures, weights, strict=True):
+            with torch.no_grad():
+                features = vgg(picture, STYLE_LAYERS)
+            for name in STYLE_LAYERS:
+                share = gram_matrix(features[name]) * (weight / sum(weights))
+                self.style_grams[name] = self.style_grams.get(name, 0) + share
 
     def content_target(self, photo: Tensor) -> Tensor:
         """The content layer's activations of `photo`, without a graph."""
@@ -106,9 +115,6 @@ class Objective:
         return losses
 
 
-def weighted_sum(
-    losses: Mapping[str, Tensor], *, content: float, style: float, tone: float, tv: float
-) -> Tensor:
+def weighted_sum(losses: Mapping[str, Tensor], config: TrainConfig) -> Tensor:
     """The total loss; the style weight multiplies each style layer's loss."""
-    weights = {"content": content, "tone": tone, "tv": tv}
-    return torch.stack([weights.get(name, style) * loss for name, loss in losses.items()]).sum()
+    return torch.stack([config.weight(name) * loss for name, loss in losses.items()]).sum()

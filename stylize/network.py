@@ -2,7 +2,8 @@
 
 Both take and return (N, 3, H, W) float tensors, sRGB in [0, 1], any H, W >= 1; padding happens
 inside. Every photo is normalized on its own, so a batch of N equals N singles. With a mask, (N, 1,
-H, W) and >= 0, every norm takes its statistics by these weights; a mask of ones is as none.
+H, W) and >= 0, every norm takes its statistics by these weights; a mask of ones is as none. With
+seeds, (N,) integers, as in training, each image has a noise of its own.
 """
 
 import torch
@@ -62,7 +63,9 @@ class TransformerNet(nn.Module):
         kept = (quarter + half, 2 * quarter + eighth, quarter + 3 * eighth)
         self.values_per_pixel = (quarter + 3 * half, max(kept))
 
-    def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
+    ) -> Tensor:
         height, width = image.shape[-2:]
         # The objective sees a frame around a picture, the zero padding of VGG-16, and along it a
         # network learns to paint lines. In use they fall on a margin that is cut off.
@@ -73,7 +76,11 @@ class TransformerNet(nn.Module):
         _, of_half, of_quarter, of_eighth = halvings(mask, padding, times=3)
         x = F.pixel_unshuffle(x, 4)
         x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
-        quarter = self.stem(x, self.noise(self._noise(x)), relu=True, mask=of_quarter)
+        # In training ever new: of fixed noise the network learns where it is in the picture, and
+        # paints the same sun into the same corner of every photo.
+        noise = white_noise(x, self.noise.in_channels, seeds=seeds)
+        noise = noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        quarter = self.stem(x, self.noise(noise), relu=True, mask=of_quarter)
         eighth = self.down(quarter, relu=True, mask=of_eighth)
         for block in self.body:
             eighth = block(eighth, of_eighth)
@@ -88,17 +95,6 @@ class TransformerNet(nn.Module):
         # blur comes after it, as its bend would bring back part of the checkerboard.
         x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0)
         return x[..., margin : margin + height, margin : margin + width]
-
-    def _noise(self, x: Tensor) -> Tensor:
-        channels = self.noise.in_channels
-        if self.training:
-            # Ever new: of fixed noise the network learns where it is in the picture, and paints
-            # the same sun into the same corner of every photo.
-            size = (len(x), channels, *x.shape[-2:])
-            noise = UNIT_VARIANCE * (torch.rand(size, device=x.device) - 0.5)
-        else:
-            noise = white_noise(x, channels)  # one for all: it is added to each
-        return noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class ConvNorm(nn.Module):
@@ -183,13 +179,12 @@ def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
         return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 
 
-def white_noise(like: Tensor, channels: int, top: int = 0) -> Tensor:
+def white_noise(like: Tensor, channels: int, top: int = 0, seeds: Tensor | None = None) -> Tensor:
     """(1, channels, H, W) fp32 noise, uniform with mean 0 and variance 1, for the (N, C, H, W) of
-    `like`, whose first row is row `top` of the picture.
+    `like`, whose first row is row `top` of the picture. With N `seeds`, (N, channels, H, W).
 
-    Each value is a hash of its own channel, row and column (multiply and xor-shift steps of the
-    kind in MurmurHash3's finalizer), so the same place gets the same bits on every device, in
-    every version and whatever the size of the picture.
+    Each value is a hash of its own seed, channel, row and column, so the same place gets the same
+    bits on every device, in every version and whatever the size of the picture.
     """
     if has_torch_function((like,)):
         return handle_torch_function(white_noise, (like,), like, channels)
@@ -197,12 +192,19 @@ def white_noise(like: Tensor, channels: int, top: int = 0) -> Tensor:
     row = torch.arange(top, top + height, device=like.device).view(1, 1, -1, 1)
     column = torch.arange(width, device=like.device).view(1, 1, 1, -1)
     channel = torch.arange(channels, device=like.device).view(1, -1, 1, 1)
+    place = row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F
+    if seeds is not None:
+        place = place + _hash(seeds.to(like.device)).view(-1, 1, 1, 1)
+    return (UNIT_VARIANCE * (_hash(place).double() / 0xFFFFFFFF - 0.5)).float()
+
+
+def _hash(values: Tensor) -> Tensor:
+    """Of integers, to 32 bits: multiply and xor-shift, as in MurmurHash3's finalizer."""
     low32 = 0xFFFFFFFF
-    bits = (row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F) & low32
+    bits = values & low32
     bits = ((bits ^ (bits >> 15)) * 0x2C1B3C6D) & low32
     bits = ((bits ^ (bits >> 12)) * 0x297A2D39) & low32
-    bits = bits ^ (bits >> 15)
-    return (UNIT_VARIANCE * (bits.double() / low32 - 0.5)).float()
+    return bits ^ (bits >> 15)
 
 
 class JohnsonNet(nn.Module):
@@ -234,7 +236,9 @@ class JohnsonNet(nn.Module):
         self.deconv3 = ReflectConv(32, 3, kernel_size=9)
         self.values_per_pixel = (5.5 * 32, 32 + 64 / 4)  # as in TransformerNet
 
-    def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
+    ) -> Tensor:
         height, width = image.shape[-2:]
         # Reflection needs a side longer than its margin; sizes are rounded up to the two halvings.
         right, below = (max(8, side + -side % 4) - side for side in (width, height))

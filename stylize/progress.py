@@ -190,7 +190,7 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     line = f"preview: {shown(event.path)}"
                     live.console.print(Text(line, style="dim"), soft_wrap=True)
                 case TrainingStopped():
-                    line = f"stopped after step {event.step}; saved {shown(event.checkpoint)}"
+                    line = f"stopped after step {event.step}; saved {shown(event.folder)}"
                     live.console.print(Text(line), soft_wrap=True)
                 case TrainingDone():
                     took = _clock(event.seconds)

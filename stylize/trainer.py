@@ -1,66 +1,113 @@
 """One style being learned: the network, its optimizer and its objective, a step at a time."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean, median
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from stylize.checkpoint import RunState
+from stylize.config import TrainConfig
 from stylize.device import Compute
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.header import StyleHeader
 from stylize.loss import LAYERS, Objective, weighted_sum
+from stylize.many_styles import ManyStyles, norm_names
 from stylize.network import build_network
+from stylize.optimizer import Optimizer
 from stylize.tensors import to_tensor
 from stylize.vgg import load_vgg16
+from stylize.workers import ALONE, Workers
 
-ADAM_BETAS = (0.9, 0.999)
+STEPS, STEPS_FROM_BASE = 4000, 1000  # where nobody says how many
 WARMUP_STEPS = 20
-FINAL_LR = 0.05  # of the full rate, at the end of the cosine
+FINAL_LR = 0.05  # of the full rate, at the end
+MANY_RATE = 3.0  # times that of the norms, of which each step trains those of one style only
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
-
-LOWER_LR = "start anew with a lower --lr and --overwrite; resuming would lead to the same place"
+EXPLODED, RECENT = 10.0, 50  # times the median of so many steps before
+PROGRESS = 0.01  # of the loss, over `patience` steps
+SEEDS = 1_000_003  # apart: noise of two trainings
 
 # What a resumed run may change without becoming another run.
-FREE_TO_CHANGE = ("device", "preview_every", "checkpoint_every")
+FREE_TO_CHANGE = ("device", "preview_every", "checkpoint_every", "keep")
+
+
+class DivergenceError(TrainingError):
+    """The loss or its gradient is not finite, or the loss has exploded; nothing has changed."""
 
 
 class Trainer:
-    """The network, its optimizer and its objective; one `train_step` at a time."""
+    """The network, its optimizer and its objective; one `train_step` at a time.
 
-    def __init__(self, header: StyleHeader, style: Image.Image, compute: Compute) -> None:
+    It is at `step` of `end`. With `TrainConfig.many`, the steps take the pictures in turn.
+    """
+
+    def __init__(
+        self,
+        header: StyleHeader,
+        pictures: Sequence[Image.Image],
+        compute: Compute,
+        workers: Workers = ALONE,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """`start` are weights to begin with, in place of random ones."""
         self._header = header
         self.config = header.training
         self.compute = compute
+        self.workers = workers
         self.step = 0
+        self.end = self.config.steps
+        self.caution = 1.0  # times the learning rate
         self.history: list[tuple[int, dict[str, float]]] = []
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
-        short = self.config.style_size
-        scale = short / min(style.size)
-        size = (max(1, round(style.width * scale)), max(1, round(style.height * scale)))
-        target = to_tensor(style.resize(size, Image.Resampling.LANCZOS))
-        self.objective = Objective(vgg, target[None].to(compute.device))
+        targets = [self._target(picture) for picture in pictures]
+        if self.config.many:
+            self.objectives = [Objective(vgg, [target]) for target in targets]
+        else:
+            weights = [picture.weight for picture in header.pictures]
+            self.objectives = [Objective(vgg, targets, weights)]
         torch.manual_seed(self.config.seed)
-        self.network = self._build()
-        self.average = self._build().requires_grad_(False).eval()
+        self.network = self._build(start)
+        self.average = self._build(start).requires_grad_(False).eval()
         self.average.load_state_dict(self.network.state_dict())
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.config.lr, betas=ADAM_BETAS
-        )
+        if self.config.only_norm:
+            names = norm_names(self.network)
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(name in names)
+        rate = MANY_RATE if self.config.many else 1.0
+        self.optimizer = Optimizer(self.network.named_parameters(), rate)
+        self._wrapped = workers.wrap(self.network, in_part=self.config.many)
 
-    def _build(self) -> nn.Module:
-        network = build_network(self._header.network).to(self.compute.device)
-        return network.to(memory_format=torch.channels_last)
+    def _target(self, picture: Image.Image) -> Tensor:
+        scale = self.config.style_size / min(picture.size)
+        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        resized = picture.resize(size, Image.Resampling.LANCZOS)
+        return to_tensor(resized)[None].to(self.compute.device)
+
+    def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
+        network = build_network(self._header.network)
+        if start is not None:
+            network.load_state_dict(start)
+        if self.config.many:
+            network = ManyStyles(network, len(self.objectives))
+        return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
     @property
     def parameters(self) -> int:
-        return sum(parameter.numel() for parameter in self.network.parameters())
+        """How many numbers are learned."""
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+
+    @property
+    def crop_size(self) -> int:
+        """The side of the crops for the next step, pixels."""
+        return crop_size(self.step, self.end, self.config.size)
 
     def autocast(self) -> torch.autocast:
         """bf16 where it is safe, if that is the precision of this training."""
@@ -68,38 +115,32 @@ class Trainer:
         return torch.autocast(self.compute.device.type, torch.bfloat16, enabled=enabled)
 
     def train_step(self, photos: Tensor) -> tuple[dict[str, float], float]:
-        """One optimizer step on (N, 3, H, W) photos in [0, 1]: the named losses and their sum.
+        """One optimizer step: the named losses and their weighted sum.
+
+        `photos` are (N, 3, H, W) in [0, 1]: this process's share of the batch.
 
         Raises:
-            TrainingError: the loss or its gradient is not finite; the weights are as before.
+            DivergenceError: the weights are as before.
         """
         config = self.config
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
-        # The noise in the network's stem: of this step's own, so that a resumed run sees the same.
-        torch.manual_seed(config.seed * 1_000_003 + self.step)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.lr * learning_rate_factor(self.step, config.steps)
+        first = config.seed * SEEDS + self.step * config.batch_size
+        places = range(first, first + config.batch_size)[self.workers.share(config.batch_size)]
+        inputs = {"seeds": torch.tensor(places)} | self._style(self.step)
+        objective = self.objectives[self.step % len(self.objectives)]
         with self.autocast():
-            target = self.objective.content_target(photos)
-            losses = self.objective(self.network(photos), photos, target)
-            total = weighted_sum(
-                losses,
-                content=config.content_weight,
-                style=config.style_weight,
-                tone=config.tone_weight,
-                tv=config.tv_weight,
-            )
-        if not total.isfinite():
-            raise TrainingError(
-                f"the loss is {total.item()} at step {self.step + 1}",
-                LOWER_LR,
-            )
-        self.optimizer.zero_grad()
+            target = objective.content_target(photos)
+            losses = objective(self._wrapped(photos, **inputs), photos, target)
+            total = weighted_sum(losses, config)
+        values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
+        row = dict(zip(losses, values, strict=True))
+        self._check(row)
         total.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
         if not norm.isfinite():
-            raise TrainingError(f"the gradient is {norm.item()} at step {self.step + 1}", LOWER_LR)
-        self.optimizer.step()
+            self.optimizer.zero_grad()
+            raise DivergenceError(f"the gradient is {norm.item()} at step {self.step + 1}")
+        self.optimizer.step(config.lr * self.caution * learning_rate_factor(self.step, self.end))
         self.step += 1
         # A short memory at first, so that the untrained weights are soon forgotten.
         decay = min(AVERAGE_DECAY, self.step / (self.step + 9))
@@ -107,16 +148,52 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
             for average, parameter in pairs:
                 average.lerp_(parameter, 1 - decay)
-        named = {name: loss.item() for name, loss in losses.items()}
-        self.history.append((self.step, named))
-        return named, total.item()
+        self.history.append((self.step, row))
+        self._stop_on_plateau()
+        return row, self._total(row)
+
+    def _style(self, index: int) -> dict[str, int]:
+        return {"style": index % len(self.objectives)} if self.config.many else {}
+
+    def _total(self, row: Mapping[str, float]) -> float:
+        return sum(self.config.weight(name) * value for name, value in row.items())
+
+    def _check(self, row: Mapping[str, float]) -> None:
+        total = self._total(row)
+        if not math.isfinite(total):
+            raise DivergenceError(f"the loss is {total} at step {self.step + 1}")
+        styles = len(self.objectives)
+        before = self.history[self.step % styles :: styles][-RECENT:]  # of the same style
+        if len(before) == RECENT:
+            usual = median(self._total(row) for _, row in before)
+            if total > EXPLODED * usual:
+                text = f"the loss went from {usual:.3g} to {total:.3g} at step {self.step + 1}"
+                raise DivergenceError(text)
+
+    def _stop_on_plateau(self) -> None:
+        """Without progress in the first half of a training, let the second half begin."""
+        window = self.config.patience
+        if not window or not 2 * window <= self.step < self.end // 2:
+            return
+        totals = [self._total(row) for _, row in self.history[-2 * window :]]
+        if fmean(totals[window:]) > (1 - PROGRESS) * fmean(totals[:window]):
+            self.end = 2 * self.step
 
     @torch.no_grad()
-    def stylize(self, photo: Tensor) -> Tensor:
-        """(3, H, W) in [0, 1] -> the same, with the averaged weights."""
+    def stylize(self, photo: Tensor, style: int = 0) -> Tensor:
+        """(3, H, W) in [0, 1] -> the same, with the averaged weights; of many, in that style."""
         with self.autocast():
-            result: Tensor = self.average(photo[None].to(self.compute.device))
+            result: Tensor = self.average(photo[None].to(self.compute.device), **self._style(style))
         return result[0]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Of the style as it is now; of its norms only, where nothing else is learned."""
+        if isinstance(self.average, ManyStyles):
+            return self.average.base()
+        weights: dict[str, Tensor] = self.average.state_dict()
+        if self.config.only_norm:
+            return {name: weights[name] for name in norm_names(self.average)}
+        return weights
 
     def header(self) -> StyleHeader:
         """The header of the style as it is now, with the losses so far thinned out."""
@@ -128,14 +205,13 @@ class Trainer:
         )
 
     def state(self, photos: str) -> RunState:
-        """Everything needed to go on from here."""
+        """Everything needed to go on from here, as a copy."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
-        for key, parameter in self.network.named_parameters():
-            for moment in ("exp_avg", "exp_avg_sq"):
-                tensors[f"adam.{moment}.{key}"] = self.optimizer.state[parameter][moment]
-        header = replace(self._header, losses=self.history)
-        return RunState(self.step, photos, header, tensors)
+        tensors |= {f"optimizer.{key}": value for key, value in self.optimizer.state().items()}
+        tensors = {key: tensor.detach().clone() for key, tensor in tensors.items()}
+        header = replace(self._header, losses=list(self.history))
+        return RunState(self.step, self.end, self.caution, photos, header, tensors)
 
     def restore(self, state: RunState, photos: str, path: Path) -> None:
         """Go on from `state`, read from `path`, as if never interrupted.
@@ -154,28 +230,46 @@ class Trainer:
                 network.load_state_dict(
                     {key: state.tensors[prefix + key] for key in network.state_dict()}
                 )
-            for key, parameter in self.network.named_parameters():
-                self.optimizer.state[parameter] = {
-                    "step": torch.tensor(float(state.step)),
-                    "exp_avg": state.tensors[f"adam.exp_avg.{key}"].to(parameter.device),
-                    "exp_avg_sq": state.tensors[f"adam.exp_avg_sq.{key}"].to(parameter.device),
-                }
         except (KeyError, RuntimeError) as error:
             raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
-        self.step = state.step
+        prefix = "optimizer."
+        self.optimizer.load(
+            {
+                key.removeprefix(prefix): value
+                for key, value in state.tensors.items()
+                if key.startswith(prefix)
+            }
+        )
+        self.step, self.end, self.caution = state.step, state.end, state.caution
         self.history = list(state.header.losses)
 
 
-def learning_rate_factor(step: int, steps: int) -> float:
-    """Linear warm-up, then half a cosine from 1 down to FINAL_LR; `step` counts from 0."""
+def learning_rate_factor(step: int, end: int) -> float:
+    """A linear warm-up, the full rate for the first half, then linearly down to FINAL_LR.
+
+    That the rate is constant at first lets a training be cut short (`patience`) or made longer
+    without another past. `step` counts from 0.
+    """
     warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    cosine = 0.5 + 0.5 * math.cos(math.pi * step / steps)
-    return warmup * (FINAL_LR + (1 - FINAL_LR) * cosine)
+    left = min(1.0, 2 * (1 - step / end))
+    return warmup * (FINAL_LR + (1 - FINAL_LR) * left)
+
+
+def crop_size(step: int, end: int, size: int) -> int:
+    """Half the size for the first half of a training, three quarters for the next quarter.
+
+    A step at half the size takes a quarter of the time. Multiples of 16, at least 32.
+    """
+    share = 0.5 if step < 0.5 * end else 0.75 if step < 0.75 * end else 1.0
+    return size if share == 1 else min(size, max(32, round(share * size / 16) * 16))
 
 
 def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
-    if now.picture.sha256 != then.picture.sha256:
+    pictures = [[(p.sha256, p.weight) for p in header.pictures] for header in (now, then)]
+    if pictures[0] != pictures[1]:
         raise UsageError(f"{path} was trained on another style picture", "give the same picture")
+    if now.base_sha256 != then.base_sha256:
+        raise UsageError(f"{path} was started from another base", "start anew with --overwrite")
     pairs = ((now.training, then.training), (now.network, then.network))
     for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
         for setting in new:
@@ -184,3 +278,10 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
                     f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
                     "resume with the settings it was started with",
                 )
+
+
+def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
+    """The settings with what is chosen for them, as they go into the style file."""
+    steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    device, precision = compute.device.type, compute.precision
+    return replace(config, steps=steps, device=device, precision=precision)

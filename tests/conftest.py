@@ -1,6 +1,8 @@
 """Shared material: small pictures drawn from a seed, and a small untrained style."""
 
 import os
+import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -85,6 +87,22 @@ def style_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
     picture = StylePicture("A Picture", "A. Painter", "1900", "public domain", "0" * 64)
-    header = StyleHeader("tiny", TINY, TrainConfig(), picture)
-    save_style(path, build_network(TINY), header)
+    header = StyleHeader("tiny", TINY, TrainConfig(), [picture])
+    save_style(path, build_network(TINY).state_dict(), header)
     return path
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not shutil.which("mount"):
+        pytest.skip("needs mount")
+    command = [shutil.which("mount"), "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs the right to mount a small file system")
+    yield folder
+    subprocess.run([shutil.which("umount"), str(folder)], check=True)

@@ -2,8 +2,6 @@ import errno
 import json
 import math
 import os
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -554,22 +552,6 @@ def test_the_manifest_tells_what_was_done(style_file, photos, tmp_path):
         assert record["style"] == digest(style_file)
         assert record["options"] == CPU.recipe()
         assert record["seconds"] >= 0
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not shutil.which("mount"):
-        pytest.skip("needs mount")
-    command = [shutil.which("mount"), "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("needs the right to mount a small file system")
-    yield folder
-    subprocess.run([shutil.which("umount"), str(folder)], check=True)
 
 
 def check_stop_at_a_full_disk(style_file, tmp_path, out):

@@ -13,19 +13,33 @@ PACKAGE = Path(stylize.__file__).parent
 LEVELS = (
     (
         *("_version", "errors", "config", "assets", "files", "events", "header"),
-        *("plan", "manifest", "todo"),
+        *("plan", "manifest", "todo", "recipe"),
     ),
     (
         *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "tensors"),
         *("formats", "masks", "look", "batches"),
+        *("content", "workers"),
     ),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
         *("instance_norm_triton", "instance_norm_kernels", "network", "strips"),
-        "checkpoint",
+        *("checkpoint", "many_styles"),
     ),
     ("vgg", "loss"),
-    ("trainer", "preview", "style", "reader", "pipeline", "apply", "train", "progress"),
+    (
+        "optimizer",
+        "trainer",
+        "preview",
+        "board",
+        "run_folder",
+        "training_loop",
+        "style",
+        "reader",
+        "pipeline",
+        "apply",
+        "train",
+        "progress",
+    ),
     ("cli_common", "cli_apply", "cli_train", "cli", "__main__"),
 )
 WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from stylize.network import build_network
 def test_a_style_survives_its_file(tmp_path, style_file):
     network, header = load_network(style_file)
     again = tmp_path / "again.safetensors"
-    save_style(again, network, header)
+    save_style(again, network.state_dict(), header)
     same, same_header = load_network(again)
     assert same_header == header
     image = torch.rand(1, 3, 30, 30)
@@ -32,11 +33,11 @@ def test_half_precision_weights_are_read_as_fp32(tmp_path, style_file):
 
 
 def test_johnson_survives_its_file(tmp_path, style_file):
-    from dataclasses import replace
-
     config = NetworkConfig(architecture="johnson")
     path = tmp_path / "johnson.safetensors"
-    save_style(path, build_network(config), replace(read_header(style_file), network=config))
+    save_style(
+        path, build_network(config).state_dict(), replace(read_header(style_file), network=config)
+    )
     assert "res1.conv1.conv2d.weight" in load_network(path)[0].state_dict()
 
 
@@ -59,8 +60,6 @@ def test_weights_that_do_not_fit_are_named(tmp_path, style_file, change, message
 
 
 def test_a_header_that_lies_about_its_size_costs_no_memory(tmp_path, style_file):
-    from dataclasses import replace
-
     huge = NetworkConfig(channels=1024, body_channels=1024, blocks=64, head_channels=1024)
     header = replace(read_header(style_file), network=huge)
     path = tmp_path / "lie.safetensors"
@@ -84,11 +83,11 @@ def test_a_pickle_is_not_run(tmp_path):
 
 
 def test_run_state_survives_its_file(tmp_path, style_file):
-    state = RunState(7, "abc", read_header(style_file), {"network.x": torch.arange(3.0)})
+    state = RunState(7, 20, 0.5, "abc", read_header(style_file), {"network.x": torch.arange(3.0)})
     path = tmp_path / "run.safetensors"
     save_run(path, state)
     again = load_run(path)
-    assert (again.step, again.photos, again.header) == (7, "abc", state.header)
+    assert replace(again, tensors={}) == replace(state, tensors={})
     assert torch.equal(again.tensors["network.x"], torch.arange(3.0))
 
 
@@ -100,4 +99,6 @@ def test_a_style_is_no_run_state(style_file):
 def test_a_place_that_cannot_be_written_is_named(tmp_path, style_file):
     (tmp_path / "file").touch()
     with pytest.raises(StyleFileError, match="cannot be written"):
-        save_style(tmp_path / "file" / "s", build_network(TINY), read_header(style_file))
+        save_style(
+            tmp_path / "file" / "s", build_network(TINY).state_dict(), read_header(style_file)
+        )

@@ -285,7 +285,7 @@ def test_train_stops_and_goes_on(number, style_picture, photos, tmp_path):
     assert running.returncode == 130
     assert '"TrainingStopped"' in rest
     assert "--resume" in said
-    assert (tmp_path / "styles" / "mine" / "checkpoint.safetensors").is_file()
+    assert (tmp_path / "styles" / "mine" / "recipe.toml").is_file()
 
     # The very command that was said, as a shell would take it.
     words = said.split("To go on: stylize ")[1].strip()

@@ -9,7 +9,7 @@ from stylize.errors import UsageError
 @pytest.mark.parametrize(
     ("kind", "setting", "value"),
     [
-        (TrainConfig, "steps", 0),
+        (TrainConfig, "steps", -1),
         (TrainConfig, "batch_size", 0),
         (TrainConfig, "size", 31),
         (TrainConfig, "style_size", 5000),

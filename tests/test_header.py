@@ -11,7 +11,7 @@ from stylize.errors import StyleFileError
 from stylize.header import StyleHeader, StylePicture, read_header
 
 PICTURE = StylePicture("Wheat Field", "Vincent van Gogh", "1889", "public domain", "ab" * 32, "")
-HEADER = StyleHeader("wheat", NetworkConfig(), TrainConfig(), PICTURE, [(1, {"content": 0.5})])
+HEADER = StyleHeader("wheat", NetworkConfig(), TrainConfig(), [PICTURE], [(1, {"content": 0.5})])
 
 
 def write(path, metadata):
@@ -26,9 +26,9 @@ def test_header_survives_a_file(tmp_path):
 
 def test_control_characters_of_a_foreign_title_are_dropped(tmp_path):
     values = json.loads(HEADER.to_json())
-    values["picture"]["title"] = "\x1b]0;owned\x07Wheat\x1b[31m Field"
+    values["pictures"][0]["title"] = "\x1b]0;owned\x07Wheat\x1b[31m Field"
     path = write(tmp_path / "s.safetensors", {"stylize": json.dumps(values)})
-    assert read_header(path).picture.title == "]0;ownedWheat[31m Field"
+    assert read_header(path).pictures[0].title == "]0;ownedWheat[31m Field"
 
 
 def test_missing_file(tmp_path):
@@ -74,7 +74,7 @@ def test_folder_in_place_of_a_file(tmp_path):
         read_header(tmp_path)
 
 
-@pytest.mark.parametrize("entry", ["name", "network", "training", "picture", "losses", "licence"])
+@pytest.mark.parametrize("entry", ["name", "network", "training", "pictures", "losses", "licence"])
 def test_a_missing_entry_is_named(tmp_path, entry):
     values = json.loads(HEADER.to_json())
     del values[entry]
@@ -90,8 +90,13 @@ def test_a_missing_entry_is_named(tmp_path, entry):
         ("network", {"channels": 10**9}),
         ("network", []),
         ("training", {"steps": "many"}),
-        ("picture", {"title": 1}),
-        ("picture", {"colour": "red"}),
+        ("pictures", [{"title": 1}]),
+        ("pictures", [{"colour": "red"}]),
+        ("pictures", []),
+        ("pictures", [vars(PICTURE) | {"weight": 0}]),
+        ("pictures", [vars(PICTURE) | {"weight": True}]),
+        ("pictures", [7]),
+        ("base_sha256", 7),
         ("losses", [1]),
         ("losses", 7),
         ("losses", [[float("inf"), {}]]),

@@ -1,4 +1,4 @@
-"""`stylize apply`, killed with -9 at any moment and started again."""
+"""`stylize apply` and `train`, killed with -9 at any moment and started again."""
 
 import subprocess
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from conftest import draw_picture
 
 TIMES = 20
+TRAININGS = 5
 
 
 def files(folder):
@@ -37,3 +38,14 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(style_file, tmp_path
         cut_short += 0 < len(outputs) < 24
         assert files(tmp_path / str(index)) == whole
     assert cut_short > TIMES / 3  # or it was killed too early or too late to tell
+
+
+def test_a_training_killed_at_any_moment_ends_with_the_same_bits(style_picture, photos, tmp_path):
+    script = Path(__file__).with_name("kill_train.py")
+    command = [sys.executable, script, style_picture, photos, tmp_path, str(TRAININGS)]
+    subprocess.run(command, check=True, timeout=300)
+    whole = (tmp_path / "whole" / "x.safetensors").read_bytes()
+    for index in range(TRAININGS):
+        assert (tmp_path / str(index) / "x.safetensors").read_bytes() == whole
+    killed = [(tmp_path / f"{index}-killed").read_text() for index in range(TRAININGS)]
+    assert killed.count("under way") >= 3  # or it was killed too late to tell

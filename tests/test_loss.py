@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+from stylize.config import TrainConfig
 from stylize.loss import (
     LAYERS,
     Objective,
@@ -68,13 +71,15 @@ def test_total_variation_on_paper():
 def test_weighted_sum_on_paper():
     losses = {
         "content": torch.tensor(1.0),
-        "style a": torch.tensor(10.0),
-        "style b": torch.tensor(100.0),
+        "style relu1_2": torch.tensor(10.0),
+        "style relu2_2": torch.tensor(100.0),
         "tone": torch.tensor(1000.0),
         "tv": torch.tensor(10000.0),
     }
-    total = weighted_sum(losses, content=2, style=3, tone=4, tv=0.5)
-    assert total.item() == 2 + 330 + 4000 + 5000
+    config = TrainConfig(content_weight=2, style_weight=3, tone_weight=4, tv_weight=0.5)
+    assert weighted_sum(losses, config).item() == 2 + 330 + 4000 + 5000
+    config = replace(config, layer_weights={"relu2_2": 0.1})
+    assert weighted_sum(losses, config).item() == 2 + 60 + 4000 + 5000
 
 
 def test_tone_ignores_gain_and_offset_and_knows_a_negative():
@@ -112,7 +117,7 @@ def test_strokes_within_a_cell_are_free():
 def test_the_style_picture_itself_has_no_style_loss(vgg):
     torch.manual_seed(0)
     style = torch.rand(1, 3, 48, 48)
-    objective = Objective(vgg, style)
+    objective = Objective(vgg, [style])
     losses = objective(style, style, objective.content_target(style))
     assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tone", "tv"]
     for name, loss in losses.items():
@@ -123,14 +128,24 @@ def test_the_style_picture_itself_has_no_style_loss(vgg):
 def test_another_picture_has_both_losses(vgg):
     torch.manual_seed(0)
     style, photo = torch.rand(1, 3, 48, 48), torch.rand(2, 3, 32, 32) ** 4
-    objective = Objective(vgg, style)
+    objective = Objective(vgg, [style])
     losses = objective(photo.flip(-1), photo, objective.content_target(photo))
     assert all(loss.item() > 0.01 for loss in losses.values())
 
 
 def test_a_black_picture_has_style_loss_one_where_features_vanish(vgg):
     """A relative loss is 1 for an image without any of the style's correlations."""
-    objective = Objective(vgg, torch.rand(1, 3, 48, 48))
+    objective = Objective(vgg, [torch.rand(1, 3, 48, 48)])
     zero = {name: torch.zeros_like(gram) for name, gram in objective.style_grams.items()}
     for name, gram in objective.style_grams.items():
         assert relative_square(zero[name] - gram, gram).item() == pytest.approx(1)
+
+
+def test_several_pictures_have_the_weighted_mean_of_their_grams(vgg):
+    torch.manual_seed(0)
+    one, two = torch.rand(1, 3, 48, 48), torch.rand(1, 3, 40, 56) ** 3
+    both = Objective(vgg, [one, two], [3, 1]).style_grams
+    first, second = Objective(vgg, [one]).style_grams, Objective(vgg, [two]).style_grams
+    for name in LAYERS:
+        expected = 0.75 * first[name] + 0.25 * second[name]
+        assert torch.allclose(both[name], expected, rtol=1e-5)

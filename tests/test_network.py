@@ -128,12 +128,20 @@ def test_output_depends_on_the_photo():
     assert (one - two).abs().max() > 0.01
 
 
-def test_training_noise_is_new_each_time_and_fixed_otherwise():
+def test_noise_is_chosen_by_the_seed_of_each_image_and_fixed_without():
     net = network("quarter")
-    image = torch.rand(1, 3, 64, 64)
-    assert torch.equal(net(image), net(image))
-    net.train()
-    assert not torch.equal(net(image), net(image))
+    image = torch.rand(1, 3, 64, 64).expand(3, -1, -1, -1)
+    assert torch.equal(net(image)[0], net(image)[1])
+    one, two, three = net(image, seeds=torch.tensor([1, 2, 1]))
+    assert torch.equal(one, three)
+    assert not torch.equal(one, two)
+
+
+def test_noise_of_different_seeds_is_unrelated():
+    like = torch.empty(4, 1, 64, 64)
+    noise = white_noise(like, 2, seeds=torch.tensor([0, 1, 2, 10**12])).flatten(1)
+    correlation = torch.corrcoef(noise) - torch.eye(4)
+    assert correlation.abs().max() < 4 / 8192**0.5  # four standard deviations
 
 
 def test_a_flat_photo_is_painted():

@@ -49,10 +49,10 @@ def test_weights_are_listed_with_licence_and_hash(folder):
 def test_shipped_style_explains_itself(name):
     header = read_header(ROOT / "models" / name)
     assert header.name == name.removesuffix(".safetensors")
-    assert header.picture.title
-    assert header.picture.author
-    assert header.picture.licence == "public domain"
-    assert re.fullmatch(r"[0-9a-f]{64}", header.picture.sha256)
+    assert header.pictures[0].title
+    assert header.pictures[0].author
+    assert header.pictures[0].licence == "public domain"
+    assert re.fullmatch(r"[0-9a-f]{64}", header.pictures[0].sha256)
     assert header.training.steps >= 2000
     assert header.training.batch_size >= 4
     assert header.training.size >= 256

@@ -1,6 +1,7 @@
 """Trainings on tiny data, real in every part: VGG-16, optimizer, files."""
 
 import csv
+import hashlib
 import os
 import sys
 import threading
@@ -13,18 +14,28 @@ from conftest import TINY, draw_picture
 from PIL import Image
 from safetensors.torch import load_file
 
-from stylize.config import TrainConfig
-from stylize.errors import ImageError, TrainingError, UsageError
-from stylize.events import PhotoSkipped, StepDone, TrainingDone, TrainingStarted, TrainingStopped
+from stylize.assets import LOCAL_STYLES
+from stylize.checkpoint import load_network, save_style
+from stylize.config import NetworkConfig, TrainConfig
+from stylize.errors import ImageError, StyleFileError, TrainingError, UsageError
+from stylize.events import (
+    PhotoSkipped,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+    TrainingStopped,
+    WentBack,
+)
 from stylize.header import read_header
 from stylize.images import read_photo
-from stylize.train import train
+from stylize.train import Card, train
 
 CONFIG = TrainConfig(
     steps=4,
     batch_size=2,
     size=32,
     style_size=48,
+    base="",
     device="cpu",
     precision="fp32",
     preview_every=0,
@@ -37,7 +48,7 @@ def run(picture, photos, output, config=CONFIG, **options):
 
 
 def test_thirty_steps_halve_the_loss(style_picture, photos, tmp_path):
-    config = replace(CONFIG, steps=30, size=64, style_size=64, content_weight=0.1, lr=1e-2)
+    config = replace(CONFIG, steps=30, size=64, style_size=64, content_weight=0.1)
     events = list(train(style_picture, photos, "mine", config, output=tmp_path / "styles"))
     totals = [event.total for event in events if isinstance(event, StepDone)]
     assert len(totals) == 30
@@ -77,12 +88,10 @@ def test_same_seed_same_style_other_seed_another(style_picture, photos, tmp_path
 
 def test_everything_is_written(style_picture, photos, tmp_path):
     config = replace(CONFIG, preview_every=2, checkpoint_every=2)
-    events = run(
-        style_picture, photos, tmp_path, config, title="T", author="A", year="1900", licence="PD"
-    )
+    events = run(style_picture, photos, tmp_path, config, card=Card("T", "A", "1900", "PD"))
     assert isinstance(events[-1], TrainingDone)
     header = read_header(tmp_path / "mine.safetensors")
-    assert (header.name, header.picture.title, header.picture.author) == ("mine", "T", "A")
+    assert (header.name, header.pictures[0].title, header.pictures[0].author) == ("mine", "T", "A")
     assert header.training == config
     assert [step for step, _ in header.losses] == [1, 2, 3, 4]
     folder = tmp_path / "mine"
@@ -94,12 +103,11 @@ def test_everything_is_written(style_picture, photos, tmp_path):
         assert plot.width > 500
     sheet = read_photo(folder / "preview.jpg").rgb
     assert sheet.size == (5 * 384, 2 * 384)
-    assert (folder / "checkpoint.safetensors").is_file()
+    assert min(read_photo(folder / "summary.png").rgb.size) > 2 * 384
+    assert (folder / "checkpoint-00000004.safetensors").is_file()
 
 
 def test_johnson_trains_too(style_picture, photos, tmp_path):
-    from stylize.config import NetworkConfig
-
     johnson = NetworkConfig(architecture="johnson")
     config = replace(CONFIG, steps=2)
     events = list(train(style_picture, photos, "j", config, johnson, output=tmp_path))
@@ -117,6 +125,21 @@ def test_unusable_photos_are_named_once(style_picture, photos, tmp_path):
     events = run(style_picture, photos, tmp_path / "styles", config)
     skipped = [event.path.name for event in events if isinstance(event, PhotoSkipped)]
     assert sorted(skipped) == ["cut.jpg", "small.png", "text.jpg"]
+
+
+def test_a_tenth_of_the_photos_broken(style_picture, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(30):
+        draw_picture(index, 72, 64).save(folder / f"{index}.jpg")
+    whole = (folder / "0.jpg").read_bytes()
+    broken = {"3.jpg": b"", "14.jpg": whole[:200], "25.jpg": whole[:-400]}
+    for name, content in broken.items():
+        (folder / name).write_bytes(content)
+    events = run(style_picture, folder, tmp_path / "styles", replace(CONFIG, steps=20))
+    assert isinstance(events[-1], TrainingDone)
+    skipped = [event.path.name for event in events if isinstance(event, PhotoSkipped)]
+    assert sorted(skipped) == sorted(broken)
 
 
 def test_its_own_previews_are_no_content(style_picture, tmp_path, photos):
@@ -180,12 +203,101 @@ def test_another_run_is_not_resumed(style_picture, photos, tmp_path, change):
         Image.new("RGB", (64, 64), "red").save(style_picture)
     else:
         (photos / "photo0.png").unlink()
-    with pytest.raises(UsageError, match=r"checkpoint\.safetensors"):
+    with pytest.raises(UsageError, match=r"checkpoint-00000004\.safetensors"):
         run(style_picture, photos, output, config, resume=True)
 
 
-def test_a_loss_that_is_no_number_stops_the_training(style_picture, photos, tmp_path):
+def test_a_loss_that_is_no_number_at_any_rate_ends_the_training(style_picture, photos, tmp_path):
     config = replace(CONFIG, steps=20, lr=1e11)
+    events = []
     with pytest.raises(TrainingError, match="the loss is"):
-        run(style_picture, photos, tmp_path, config)
+        events.extend(train(style_picture, photos, "mine", config, TINY, output=tmp_path))
+    rates = [event.lr for event in events if isinstance(event, WentBack)]
+    assert rates == [1e11 / 2**n for n in range(1, 7)]
     assert not (tmp_path / "mine.safetensors").exists()
+
+
+@pytest.fixture
+def base(style_picture, photos, tmp_path):
+    """The name and file of a style to start from, in the folder of local styles."""
+    folder = tmp_path / "local" / LOCAL_STYLES
+    config = replace(CONFIG, steps=6, seed=7)
+    list(train(style_picture, photos, "start", config, TINY, output=folder))
+    return folder / "start.safetensors"
+
+
+def test_it_starts_from_another_style(base, photos, tmp_path):
+    painting = tmp_path / "other.png"
+    draw_picture(3, 90, 70).save(painting)
+    config = replace(CONFIG, steps=1, lr=1e-9, base=str(base))
+    run(painting, photos, tmp_path, config)
+    start, style = load_file(base), load_file(tmp_path / "mine.safetensors")
+    assert all(torch.allclose(start[key], style[key], atol=1e-6) for key in start)
+    header = read_header(tmp_path / "mine.safetensors")
+    assert header.base_sha256 == hashlib.sha256(base.read_bytes()).hexdigest()
+
+
+def test_a_base_of_another_shape_is_refused(base, photos, style_picture, tmp_path):
+    config = replace(CONFIG, base=str(base))
+    with pytest.raises(UsageError, match="another shape"):
+        next(train(style_picture, photos, "x", config, NetworkConfig(), output=tmp_path))
+
+
+def test_norms_alone_are_a_few_kilobytes_on_their_base(base, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(base.parent.parent)
+    painting = tmp_path / "other.png"
+    draw_picture(3, 90, 70).save(painting)
+    config = replace(CONFIG, base="start", only_norm=True)
+    run(painting, photos, tmp_path, config)
+    path = tmp_path / "mine.safetensors"
+    names = set(load_file(path))
+    assert names
+    assert all("norm" in name for name in names)
+    network, _ = load_network(path)
+    start, own, whole = load_file(base), load_file(path), network.state_dict()
+    for key in start:
+        assert torch.equal(whole[key], own.get(key, start[key]))
+    assert any(not torch.equal(own[key], start[key]) for key in own)
+
+    save_style(base, {key: value + 1 for key, value in start.items()}, read_header(base))
+    with pytest.raises(
+        StyleFileError, match=r"mine\.safetensors: needs the base 'start' as it was"
+    ):
+        load_network(path)
+    base.unlink()
+    with pytest.raises(StyleFileError, match=r"mine\.safetensors: needs the base"):
+        load_network(path)
+
+
+def test_norms_need_a_base_by_name(base, photos, style_picture, tmp_path):
+    """The style would look for that file wherever it is used."""
+    config = replace(CONFIG, base=str(base), only_norm=True)
+    with pytest.raises(UsageError, match="cannot name a style"):
+        run(style_picture, photos, tmp_path, config)
+    with pytest.raises(UsageError, match="random weights"):
+        replace(CONFIG, base="", only_norm=True)
+
+
+def test_several_pictures_are_one_style(style_picture, photos, tmp_path):
+    other = tmp_path / "other.png"
+    draw_picture(3, 90, 70).save(other)
+    run([style_picture, other], photos, tmp_path, weights=[3, 1])
+    pictures = read_header(tmp_path / "mine.safetensors").pictures
+    assert [picture.weight for picture in pictures] == [3, 1]
+    assert [picture.title for picture in pictures] == ["painting", "other"]
+    with pytest.raises(UsageError, match="1 weights for 2"):
+        run([style_picture, other], photos, tmp_path / "x", weights=[3])
+    with pytest.raises(UsageError, match="weight of a picture is 0"):
+        run([style_picture, other], photos, tmp_path / "x", weights=[1, 0])
+
+
+def test_a_base_of_many_styles_is_a_network_to_start_from(style_picture, photos, tmp_path):
+    other = tmp_path / "other.png"
+    draw_picture(3, 90, 70).save(other)
+    run([style_picture, other], photos, tmp_path, replace(CONFIG, many=True))
+    network, header = load_network(tmp_path / "mine.safetensors")
+    assert header.training.many
+    assert len(header.pictures) == 2
+    assert network(torch.rand(1, 3, 20, 30)).shape == (1, 3, 20, 30)
+    config = replace(CONFIG, base=str(tmp_path / "mine.safetensors"))
+    list(train(other, photos, "next", config, TINY, output=tmp_path))

@@ -1,0 +1,39 @@
+"""Losses and preview sheets for TensorBoard, an optional extra."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from stylize.errors import UsageError
+
+
+class Board:
+    """Writes what TensorBoard shows into `folder`.
+
+    Raises:
+        UsageError: TensorBoard is not installed, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise UsageError(
+                "--log-dir needs TensorBoard", 'pip install "stylize[tensorboard]"'
+            ) from error
+        try:
+            self._writer = SummaryWriter(str(folder))
+        except OSError as error:
+            raise UsageError(f"{folder}: {error.strerror}", "choose another --log-dir") from error
+
+    def losses(self, step: int, losses: Mapping[str, float], total: float) -> None:
+        for name, value in {**losses, "total": total}.items():
+            self._writer.add_scalar(f"loss/{name}", value, step)
+
+    def picture(self, step: int, picture: Image.Image) -> None:
+        self._writer.add_image("preview", np.array(picture), step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._writer.close()

@@ -1,0 +1,52 @@
+"""A training's settings as a TOML file, and back: the options of `stylize train` by their names."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from stylize.errors import UsageError
+from stylize.files import open_file
+
+MOST_BYTES = 1 << 20
+
+
+def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
+    """The settings in a recipe; whether their values make sense is for the command to say.
+
+    Raises:
+        UsageError: it cannot be read, is no TOML, or holds a setting that is not `known`.
+    """
+    try:
+        with open_file(path) as file:
+            text = file.read(MOST_BYTES).decode()
+        settings = tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "--recipe takes a TOML file") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"{path}: not TOML: {error}", "see a recipe.toml of a training") from error
+    for name in settings:
+        if name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`stylize train --help` lists them"
+            raise UsageError(f"{path}: there is no setting {name!r}", hint)
+    return settings
+
+
+def write_recipe(settings: Mapping[str, Any]) -> str:
+    """The same as text; settings that are None are left out, paths are made absolute."""
+    import tomli_w
+
+    return HEAD + tomli_w.dumps({k: _plain(v) for k, v in settings.items() if v is not None})
+
+
+HEAD = "# Repeat this training with: stylize train --recipe FILE --name another\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value.absolute())
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
