@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylize.files import find_photos
 from stylize.instance_norm import InstanceNorm2d
 
 RESULTS = Path(__file__).parent / "results.jsonl"
@@ -58,6 +59,12 @@ def _commit() -> str:
     where = Path(__file__).parent
     result = subprocess.run(command, capture_output=True, text=True, cwd=where, check=False)
     return result.stdout.strip()
+
+
+def some_photos(folder: Path, count: int) -> list[Path]:
+    """Up to `count` photos below `folder`, evenly spread over their names."""
+    photos, *_ = find_photos(folder)
+    return photos[:: max(1, len(photos) // count)][:count]
 
 
 def side_by_side(

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import machine, record
+from common import machine, record, some_photos
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
 from stylize import load_style
-from stylize.files import find_photos
 
 PERIODS = (2, 4, 8)
 NEAR, FAR = 4, 32  # the neighbourhood of a line, in frequency bins
@@ -62,8 +61,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=16)
     options = parser.parse_args()
     style = load_style(options.style, device="cpu", precision="fp32")
-    photos, *_ = find_photos(options.photos)
-    photos = photos[:: max(1, len(photos) // options.count)][: options.count]
+    photos = some_photos(options.photos, options.count)
 
     console = Console(width=110)
     console.print(machine(torch.device("cpu")))

@@ -1,33 +1,37 @@
 """One forward pass against optimising the pixels (Gatys et al. 2016): how many evaluations is it?
 
-For every photo, at every size: the objective of the style's own training in fp32, once on what the
-network makes of the photo, and along a run of L-BFGS on the pixels (history 20, strong Wolfe
-conditions), from the photo and from noise. Counted are evaluations of objective and gradient until
-the best one so far is not above the network's. Pixels are not held to [0, 1], which favours the
-optimisation: the network's are.
+For every photo, cut to squares of every size: the objective that the style was trained with, in
+fp32, once of what the network makes of the photo, and along a run of L-BFGS on the pixels (history
+20, strong Wolfe conditions), from the photo and from noise. Counted are evaluations of objective
+and gradient until the best one so far is not above the network's. Pixels are not held to [0, 1],
+which favours the optimisation: the network's are.
 
-    python bench/objective.py PHOTOS PICTURE STYLE [STYLE ...] [--sizes 256 512 1024] [--count 16]
+    python bench/objective.py PHOTOS --pictures PICTURE --styles STYLE [STYLE ...]
 
-PICTURE is the style picture, or several of them as the style was trained on. The first STYLE says
-what the objective is; the others, such as its checkpoints, are held against the same curves. Each
-run ends as soon as it is below all of them, and after --most evaluations.
+PICTURE is the style picture (or all of them, in their order). The first STYLE says what the
+objective is; the others, such as the same style after fewer steps, are held against the same
+curves. A run ends as soon as it is below all of them, or after --most evaluations.
 """
 
 import argparse
-import json
+import contextlib
 import statistics
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from common import machine, record, some_photos
 from matplotlib.figure import Figure
+from PIL import Image, ImageOps
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from stylize import Style, load_style
+from stylize import load_style
+from stylize.config import TrainConfig
+from stylize.images import read_photo
 from stylize.loss import LAYERS, Objective, weighted_sum
 from stylize.tensors import to_tensor
 from stylize.vgg import load_vgg16
@@ -41,11 +45,28 @@ class Enough(Exception):  # noqa: N818  no error
     """The run is below all that it is compared with, or has had its evaluations."""
 
 
-def optimise(objective, photo: Tensor, start: str, below: float, most: int) -> list[float]:
+@dataclass(frozen=True)
+class Run:
+    """One photo at one size: the styles' own totals, and a curve for each start."""
+
+    photo: str
+    size: int
+    styles: dict[str, float]
+    curves: dict[str, list[float]]
+
+    def reached(self, start: str, style: str) -> int | None:
+        """After how many evaluations the optimisation is not above the style; None: never."""
+        below = (n for n, v in enumerate(self.curves[start], 1) if v <= self.styles[style])
+        return next(below, None)
+
+
+def optimise(
+    total: Callable[[Tensor], Tensor], photo: Tensor, start: str, below: float, most: int
+) -> list[float]:
     """The objective at each evaluation of an L-BFGS run on the pixels of one (1, 3, H, W) photo."""
-    generator = torch.Generator().manual_seed(0)
     pixels = photo.clone()
     if start == "noise":
+        generator = torch.Generator().manual_seed(0)
         pixels = 0.5 + NOISE * torch.randn(photo.shape, generator=generator)
     pixels.requires_grad_(True)
     curve: list[float] = []
@@ -61,7 +82,7 @@ def optimise(objective, photo: Tensor, start: str, below: float, most: int) -> l
 
     def evaluate() -> Tensor:
         optimizer.zero_grad()
-        loss = objective(pixels)
+        loss = total(pixels)
         loss.backward()
         pixels.grad = pixels.grad.contiguous()  # channels_last cannot be flattened as a view
         curve.append(loss.item())
@@ -69,8 +90,114 @@ def optimise(objective, photo: Tensor, start: str, below: float, most: int) -> l
             raise Enough
         return loss
 
-    try:
+    with contextlib.suppress(Enough):
         optimizer.step(evaluate)
-    except Enough:
-        pass
     return curve
+
+
+def load_objective(config: TrainConfig, pictures: list[Path], weights: list[float]) -> Objective:
+    targets = []
+    for path in pictures:
+        picture = read_photo(path).rgb
+        scale = config.style_size / min(picture.size)
+        size = tuple(round(side * scale) for side in picture.size)
+        targets.append(to_tensor(picture.resize(size, Image.Resampling.LANCZOS))[None])
+    return Objective(load_vgg16(config.vgg, LAYERS), targets, weights)
+
+
+def median_curve(runs: list[Run], start: str, most: int) -> list[float]:
+    """Of the best so far; a run that ended early stays at its end."""
+    best = []
+    for run in runs:
+        curve = run.curves[start]
+        lowest = [min(curve[: n + 1]) for n in range(len(curve))]
+        best.append(lowest + [lowest[-1]] * (most - len(lowest)))
+    return [statistics.median(values) for values in zip(*best, strict=True)]
+
+
+def plot(runs: list[Run], sizes: list[int], styles: list[str], most: int, path: Path) -> None:
+    figure = Figure(figsize=(5 * len(sizes), 4.5), layout="constrained")
+    for axes, size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
+        there = [run for run in runs if run.size == size]
+        for start in STARTS:
+            curve = median_curve(there, start, most)
+            axes.plot(range(1, most + 1), curve, label=f"L-BFGS from {start}")
+        for number, style in enumerate(styles):
+            value = statistics.median(run.styles[style] for run in there)
+            axes.axhline(value, label=style, color=f"C{number + 2}", linestyle="--")
+        axes.set(xlabel="evaluations", yscale="log", title=f"{size} px, {len(there)} photos")
+        axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.supylabel("objective, median over photos")
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--pictures", type=Path, nargs="+", required=True)
+    parser.add_argument("--styles", nargs="+", required=True)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--most", type=int, default=150)
+    parser.add_argument("--plot", type=Path, default=Path("objective.png"))
+    options = parser.parse_args()
+    device = torch.device("cpu")
+    styles = {name: load_style(name, device="cpu", precision="fp32") for name in options.styles}
+    header = styles[options.styles[0]].header
+    config = header.training
+    weights = [picture.weight for picture in header.pictures]
+    objective = load_objective(config, options.pictures, weights)
+
+    console = Console(width=110)
+    console.print(machine(device))
+    runs = []
+    jobs = [
+        (size, path)
+        for size in options.sizes
+        for path in some_photos(options.photos, options.count)
+    ]
+    for size, path in track(jobs, console=console):
+        square = ImageOps.fit(read_photo(path).rgb, (size, size), Image.Resampling.LANCZOS)
+        photo = to_tensor(square)[None]
+        content = objective.content_target(photo)
+
+        def total(image: Tensor, photo=photo, content=content) -> Tensor:
+            return weighted_sum(objective(image, photo, content), config)
+
+        with torch.no_grad():
+            ours = {name: total(style(photo)).item() for name, style in styles.items()}
+        below = min(ours.values())
+        curves = {start: optimise(total, photo, start, below, options.most) for start in STARTS}
+        runs.append(Run(path.name, size, ours, curves))
+
+    figures = []
+    table = Table("size", "style", "start", "objective", "equals evaluations: median, range")
+    for size in options.sizes:
+        there = [run for run in runs if run.size == size]
+        for name in styles:
+            value = statistics.median(run.styles[name] for run in there)
+            for start in STARTS:
+                reached = sorted(run.reached(start, name) or options.most + 1 for run in there)
+                median = statistics.median(reached)
+                words = f"{median:g}, {reached[0]} to {reached[-1]}"
+                table.add_row(f"{size} px", name, start, f"{value:.3f}", words)
+                figures.append(
+                    {
+                        "size": size,
+                        "style": name,
+                        "start": start,
+                        "objective": value,
+                        "photos": len(there),
+                        "median": median,
+                        "least": reached[0],
+                    }
+                )
+    console.print(table)
+    console.print(f"{options.most + 1} stands for more than {options.most}")
+    plot(runs, options.sizes, options.styles, options.most, options.plot)
+    record("objective", device, {"rows": figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,6 @@ same objective, in turn, as `stylize train` would run them.
 
 import argparse
 import statistics
-from dataclasses import replace
 
 import torch
 from common import machine, median_ratio, record, replace_norms, side_by_side
@@ -23,7 +22,7 @@ from stylize.config import NetworkConfig, TrainConfig
 from stylize.device import choose
 from stylize.header import StyleHeader, StylePicture
 from stylize.instance_norm import InstanceNorm2d
-from stylize.trainer import Trainer
+from stylize.trainer import Trainer, resolved
 
 PARTS_SHOWN = 12
 
@@ -34,15 +33,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()
     compute = choose(options.device)
-    config = replace(TrainConfig(), device=compute.device.type, precision=compute.precision)
+    config = resolved(TrainConfig(base=""), compute)
     torch.manual_seed(0)
     photos = torch.rand(config.batch_size, 3, config.size, config.size)
     style = Image.effect_noise((640, 512), 80).convert("RGB")
+    picture = StylePicture("", "", "", "", "")
     networks = {"quarter": "quarter", "with group_norm": "quarter", "johnson": "johnson"}
     trainers = {
         name: Trainer(
-            StyleHeader("x", NetworkConfig(architecture), config, StylePicture("", "", "", "", "")),
-            style,
+            StyleHeader("x", NetworkConfig(architecture), config, [picture]),
+            [style],
             compute,
         )
         for name, architecture in networks.items()

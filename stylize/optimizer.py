@@ -77,8 +77,8 @@ class Optimizer:
 def orthogonalized(matrix: Tensor) -> Tensor:
     """(R, C) -> (R, C): nearly the same singular vectors, and singular values of about 1.
 
-    Newton and Schulz's iteration with a quintic that is steep at 0 (Jordan et al. 2024). In fp32: in
-    bf16, as torch's own Muon takes it, processes that share a batch soon differ in their steps.
+    Newton and Schulz's iteration with a quintic that is steep at 0 (Jordan et al. 2024). In fp32:
+    in bf16, as torch's own Muon takes it, processes that share a batch soon differ in their steps.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix

@@ -33,6 +33,7 @@ from stylize.events import (
     TrainingDone,
     TrainingStarted,
     TrainingStopped,
+    WentBack,
 )
 
 LINES_PER_TRAINING = 50  # where the output is not a terminal
@@ -184,10 +185,14 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     every = max(1, event.steps // LINES_PER_TRAINING)
                     if not console.is_terminal and event.step % every == 0:
                         console.print(Text(_training_line(event)), soft_wrap=True)
+                case WentBack():
+                    line = f"{event.reason}: back to step {event.step}, "
+                    line += f"with a learning rate of {event.lr:.2g}"
+                    live.console.print(Text(line, style="red"), soft_wrap=True)
                 case Note():
                     live.console.print(Text(event.text, style="yellow"), soft_wrap=True)
-                case FileWritten(kind="preview"):
-                    line = f"preview: {shown(event.path)}"
+                case FileWritten(kind="preview" | "summary"):
+                    line = f"{event.kind}: {shown(event.path)}"
                     live.console.print(Text(line, style="dim"), soft_wrap=True)
                 case TrainingStopped():
                     line = f"stopped after step {event.step}; saved {shown(event.folder)}"

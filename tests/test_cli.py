@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import draw_picture
+from safetensors.torch import load_file
 
+from stylize.header import read_header
 from stylize.images import read_photo
 
 STYLIZE = (sys.executable, "-m", "stylize")
@@ -248,11 +251,17 @@ def test_usage_errors_end_with_2(style_file, photos):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--steps", "0"], ["steps is 0"]),
+        (["--steps", "-1"], ["steps is -1"]),
         (["--name", "../up"], ["cannot name a style"]),
         (["--content", "gone"], ["no folder gone"]),
         (["--precision", "fp8"], ["precision is 'fp8'"]),
         (["--resume"], ["no checkpoint"]),
+        (["--from", "graet-wave"], ["no style named", "did you mean great-wave?"]),
+        (["--from", "scratch", "--only-norm"], ["random weights", "give --from"]),
+        (["--layer-weight", "relu1_2"], ["no weight of a layer", "relu1_2=0.5"]),
+        (["--layer-weight", "relu5_1=2"], ["relu5_1", "choose one of relu1_2"]),
+        (["--weight", "2", "--weight", "3"], ["2 weights for 1 pictures"]),
+        (["--recipe", "gone.toml"], ["gone.toml: No such file"]),
     ],
 )
 def test_train_refuses(arguments, words, style_picture, photos, tmp_path):
@@ -266,6 +275,31 @@ def test_train_refuses_a_picture_that_is_none(photos, tmp_path):
     bad.write_text("text")
     result = stylize("train", bad, "--content", photos, "--name", "mine", cwd=tmp_path)
     fails(result, 2, "bad.jpg: not a picture")
+
+
+def test_a_recipe_repeats_a_training(style_picture, photos, tmp_path):
+    options = ["--content", photos.relative_to(tmp_path), "--name", "mine", "--steps", "2"]
+    options += ["--size", "32", "--style-size", "48", "--from", "scratch", "--tv-weight", "0.5"]
+    options += ["--layer-weight", "relu1_2=0.5", "--layer-weight", "relu4_3=2", "--title", "T"]
+    first = stylize("train", style_picture, *options, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    recipe = tmp_path / "styles" / "mine" / "recipe.toml"
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    # What stands on the command line wins.
+    command = ["train", "--recipe", recipe, "--name", "again", "--output", elsewhere]
+    again = stylize(*command, cwd=elsewhere)
+    assert again.returncode == 0, again.stderr
+    styles = [tmp_path / "styles" / "mine.safetensors", elsewhere / "again.safetensors"]
+    one, two = (load_file(path) for path in styles)
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    headers = [read_header(path) for path in styles]
+    assert headers[0].training == headers[1].training
+    assert headers[0].training.layer_weights == {"relu1_2": 0.5, "relu4_3": 2}
+    assert headers[1].pictures[0].title == "T"
+
+    recipe.write_text(recipe.read_text() + "stpes = 3\n")
+    fails(stylize(*command), 2, "recipe.toml: there is no setting 'stpes'", "did you mean steps?")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

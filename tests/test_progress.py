@@ -18,6 +18,7 @@ from stylize.events import (
     TrainingDone,
     TrainingStarted,
     TrainingStopped,
+    WentBack,
 )
 from stylize.progress import draw_apply, draw_failures, draw_training, print_error, print_plan
 
@@ -36,6 +37,7 @@ TRAINING = [
     PhotoSkipped(PATH, "not a picture"),
     TrainingStarted("wave", 10, 0, 100, 1_500_000),
     STEP,
+    WentBack(51, 40, 1e-3, "the loss is [nan] at step 51"),
     FileWritten("preview", Path("preview.jpg")),
     FileWritten("checkpoint", Path("c.safetensors")),
     TrainingStopped(50, Path("c.safetensors")),
@@ -102,6 +104,7 @@ def test_training_elsewhere_is_lines():
     for part in (
         "skipped some/[odd] name.jpg: not a picture",
         "step 50/100",
+        "the loss is [nan] at step 51: back to step 40, with a learning rate of 0.001",
         "content=0.5000",
         "trained 100 steps in 1:01:40: wave.safetensors",
     ):
