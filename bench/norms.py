@@ -26,7 +26,7 @@ from stylize.config import NetworkConfig, TrainConfig
 from stylize.content import usable_photos
 from stylize.device import Compute, choose
 from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo
+from stylize.images import read_photo, with_short_side
 from stylize.instance_norm import InstanceNorm2d
 from stylize.loss import weighted_sum
 from stylize.tensors import to_tensor
@@ -155,7 +155,7 @@ def main() -> None:
     options = parser.parse_args()
     compute = choose(options.device)
     config = resolved(TrainConfig(steps=options.steps, size=options.size, base=""), compute)
-    style = read_photo(options.picture).rgb
+    style = with_short_side(read_photo(options.picture).rgb, config.style_size)
     content, _ = usable_photos(options.content, options.size, without=options.content / "styles")
     square = (options.size, options.size)
     photos = [

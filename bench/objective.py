@@ -31,7 +31,7 @@ from torch import Tensor
 
 from stylize import load_style
 from stylize.config import TrainConfig
-from stylize.images import read_photo
+from stylize.images import read_photo, with_short_side
 from stylize.loss import LAYERS, Objective, weighted_sum
 from stylize.tensors import to_tensor
 from stylize.vgg import load_vgg16
@@ -96,12 +96,10 @@ def optimise(
 
 
 def load_objective(config: TrainConfig, pictures: list[Path], weights: list[float]) -> Objective:
-    targets = []
-    for path in pictures:
-        picture = read_photo(path).rgb
-        scale = config.style_size / min(picture.size)
-        size = tuple(round(side * scale) for side in picture.size)
-        targets.append(to_tensor(picture.resize(size, Image.Resampling.LANCZOS))[None])
+    targets = [
+        to_tensor(with_short_side(read_photo(path).rgb, config.style_size))[None]
+        for path in pictures
+    ]
     return Objective(load_vgg16(config.vgg, LAYERS), targets, weights)
 
 

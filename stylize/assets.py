@@ -66,5 +66,21 @@ def find_base(name: str) -> Path:
     Raises:
         StyleFileError: there is no such file.
     """
+    return _shipped_base() if name == BASE else find_style(name)
+
+
+def find_named_base(name: str) -> Path:
+    """The same for a name that may come from a file: it is never taken as a path."""
+    if name == BASE:
+        return _shipped_base()
+    known = style_files()
+    if name not in known:
+        raise StyleFileError(f"no style named {name!r}", "`stylize styles` lists what there is")
+    return known[name]
+
+
+def _shipped_base() -> Path:
     base = shipped("weights") / (BASE + SUFFIX)
-    return base if name == BASE and base.is_file() else find_style(name)
+    if not base.is_file():
+        raise StyleFileError(f"{base} is missing", "reinstall, or use --from scratch")
+    return base

@@ -95,7 +95,7 @@ class ContentPhotos:
         if scale < 1:
             size = (round(photo.width * scale), round(photo.height * scale))
             photo = photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
-        taken = 3 * photo.width * photo.height
+        taken = 4 * photo.width * photo.height  # Pillow keeps RGB in four bytes
         with self._lock:
             if taken <= self._left and path not in self._cache:
                 self._left -= taken

@@ -1,6 +1,7 @@
 """Losses and preview sheets for TensorBoard, an optional extra."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ class Board:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.trouble = ""
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -30,10 +32,19 @@ class Board:
 
     def losses(self, step: int, losses: Mapping[str, float], total: float) -> None:
         for name, value in {**losses, "total": total}.items():
-            self._writer.add_scalar(f"loss/{name}", value, step)
+            self._write(self._writer.add_scalar, f"loss/{name}", value, step)
 
     def picture(self, step: int, picture: Image.Image) -> None:
-        self._writer.add_image("preview", np.array(picture), step, dataformats="HWC")
+        write = partial(self._writer.add_image, dataformats="HWC")
+        self._write(write, "preview", np.array(picture), step)
 
     def close(self) -> None:
-        self._writer.close()
+        self._write(self._writer.close)
+
+    def _write(self, write: Callable[..., object], *arguments: object) -> None:
+        """Until it fails for the first time, of a full disk maybe: `trouble` says why."""
+        if not self.trouble:
+            try:
+                write(*arguments)
+            except OSError as error:
+                self.trouble = str(error)

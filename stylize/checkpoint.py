@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from stylize.assets import check_name, find_base
-from stylize.errors import StyleFileError, UsageError
+from stylize.assets import find_named_base
+from stylize.errors import StyleFileError
 from stylize.files import digest, write_file
 from stylize.header import METADATA_KEY, StyleHeader, read_header, read_metadata
 from stylize.network import build_network
@@ -22,9 +22,14 @@ from stylize.network import build_network
 RUN_KEY = "stylize_run"
 
 
-def save_style(path: Path, weights: Mapping[str, Tensor], header: StyleHeader) -> None:
-    """Write a style file in one step, weights in fp32; raises StyleFileError if it cannot."""
-    _write(path, weights, {METADATA_KEY: header.to_json()})
+def save_style(
+    path: Path, weights: Mapping[str, Tensor], header: StyleHeader, scratch: Path | None = None
+) -> None:
+    """Write a style file in one step, weights in fp32; raises StyleFileError if it cannot.
+
+    Until it is whole it lies in `scratch`, a folder on the same file system.
+    """
+    _write(path, weights, {METADATA_KEY: header.to_json()}, scratch)
 
 
 def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
@@ -66,10 +71,11 @@ def load_base(header: StyleHeader, path: Path) -> dict[str, Tensor]:
         StyleFileError: there is no such base here, or it is another one than at that time.
     """
     try:
-        base = find_base(check_name(header.training.base))
-    except UsageError as error:
+        base = find_named_base(header.training.base)
+        same = digest(base) == header.base_sha256
+    except (StyleFileError, OSError) as error:
         raise StyleFileError(f"{path}: needs the base it was made on: {error}") from error
-    if digest(base) != header.base_sha256:
+    if not same or read_header(base).training.only_norm:
         raise StyleFileError(
             f"{path}: needs the base {header.training.base!r} as it was, and {base} is another",
             "bring that file back, or train the style again",
@@ -115,7 +121,7 @@ def load_run(path: Path) -> RunState:
             header,
             _read(path),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StyleFileError(f"{path}: not a training checkpoint ({error})") from error
 
 
@@ -126,9 +132,14 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise StyleFileError(f"{path}: cannot be read ({error})") from error
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+def _write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: dict[str, str],
+    scratch: Path | None = None,
+) -> None:
     whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     try:
-        write_file(path, save(whole, metadata))
+        write_file(path, save(whole, metadata), scratch)
     except OSError as error:
         raise StyleFileError(f"{path}: cannot be written ({error.strerror})") from error

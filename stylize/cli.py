@@ -12,7 +12,7 @@ import typer
 from stylize import cli_apply, cli_train, progress
 from stylize._version import __version__
 from stylize.assets import shipped, style_files
-from stylize.cli_common import WRONG_USAGE, err, out
+from stylize.cli_common import FIRST, WRONG_USAGE, err, out
 from stylize.errors import StyleFileError, StylizeError
 
 app = typer.Typer(
@@ -35,7 +35,8 @@ def main() -> None:
     try:
         app()
     except StylizeError as error:
-        progress.print_error(err, str(error), error.hint)
+        if FIRST:
+            progress.print_error(err, str(error), error.hint)
         sys.exit(WRONG_USAGE)
     except OSError as error:  # a path that the system refuses: too long, a loop of links ...
         progress.print_error(err, f"{error.filename or 'system'}: {error.strerror}", "")

@@ -1,5 +1,6 @@
 """What the commands share: exit codes, consoles, options, Ctrl-C."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated
@@ -13,6 +14,9 @@ from stylize.config import NORM_VARIABLE
 SOME_FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+
+# Of the processes that torchrun starts, the first one speaks.
+FIRST = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
 
 out = Console()
 err = Console(stderr=True)

@@ -16,7 +16,17 @@ import typer
 from stylize import progress
 from stylize import recipe as recipes
 from stylize.assets import LOCAL_STYLES, SCRATCH
-from stylize.cli_common import INTERRUPTED, Device, Json, Norm, Precision, err, interruptible, out
+from stylize.cli_common import (
+    FIRST,
+    INTERRUPTED,
+    Device,
+    Json,
+    Norm,
+    Precision,
+    err,
+    interruptible,
+    out,
+)
 from stylize.config import NORM_BACKENDS, NORM_VARIABLE, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 from stylize.events import Event, TrainingStopped
@@ -28,7 +38,8 @@ EPILOG = (
     "stylize train painting.jpg --content photos/ --name mine\n\n"
     "stylize train painting.jpg --content photos/ --name mine --resume\n\n"
     "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 768\n\n"
-    "stylize train a.jpg b.jpg --weight 2 --weight 1 --content photos/ --name both\n\n"
+    "stylize train a.jpg b.jpg --picture-weight 2 --picture-weight 1 --content photos/ "
+    "--name both\n\n"
     "stylize train --recipe styles/mine/recipe.toml --name again\n\n"
     "torchrun --nproc-per-node 4 -m stylize train painting.jpg --content photos/ --name mine "
     "--batch-size 8"
@@ -42,7 +53,12 @@ def _read_recipe(context: typer.Context, path: Path | None) -> Path | None:
     """Let the file's settings be the defaults; what stands on the command line wins."""
     if path is not None:
         names = {word: name for name, word in _words(context).items()}
+        flags = {p.name for p in context.command.params if getattr(p, "is_flag", False)}
         settings = recipes.read_recipe(path, names)
+        for word, value in settings.items():
+            if isinstance(value, bool) != (names[word] in flags):
+                hint = "true or false" if names[word] in flags else "as on the command line"
+                raise UsageError(f"{path}: {word} is {value!r}", f"give it a value {hint}")
         context.default_map = {names[word]: value for word, value in settings.items()}
     return path
 
@@ -60,7 +76,7 @@ def train(
     context: typer.Context,
     pictures: Annotated[
         list[Path],
-        typer.Argument(metavar="STYLE_IMAGE...", help="The picture to learn from, or several."),
+        typer.Argument(metavar="STYLE_IMAGE", help="The picture to learn from, or several."),
     ],
     content: Annotated[
         Path, typer.Option(help="Folder of content photos: some hundred or more, of any kind.")
@@ -95,7 +111,7 @@ def train(
             "--many-styles", help="Make a base: every picture is a style of its own in it."
         ),
     ] = False,
-    weight: Annotated[
+    picture_weight: Annotated[
         list[float] | None,
         typer.Option(help="Of several pictures: the share of each, in their order."),
     ] = None,
@@ -193,6 +209,8 @@ def train(
     )
     words = _words(context)
     settings = {word: context.params[parameter] for parameter, word in words.items()}
+    if Path(base).is_file():
+        settings["from"] = Path(base)
     os.environ[NORM_VARIABLE] = norm
     from stylize.train import Card
     from stylize.train import train as run
@@ -204,7 +222,7 @@ def train(
             name,
             config,
             NetworkConfig(architecture=architecture),
-            weights=weight or [],
+            weights=picture_weight or [],
             card=Card(title, author, year, licence),
             output=output,
             log_dir=log_dir,
@@ -213,8 +231,7 @@ def train(
             overwrite=overwrite,
             stop=stop,
         )
-        # Of the processes that torchrun starts, the first one speaks.
-        if os.environ.get("RANK", "0") != "0":
+        if not FIRST:
             drawn: Iterable[Event] = events
         elif json:
             drawn = progress.print_json(events)
@@ -223,6 +240,10 @@ def train(
         stopped = False
         for event in drawn:
             stopped = isinstance(event, TrainingStopped)
+    if stopped and "TORCHELASTIC_RUN_ID" in os.environ:
+        if FIRST:
+            err.print("To go on: the same command, with --resume")
+        raise typer.Exit(INTERRUPTED)
     if stopped:
         arguments = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
         command = shlex.join(["stylize", *arguments, "--resume"])

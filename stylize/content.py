@@ -48,7 +48,7 @@ def usable_photos(content: Path, size: int, without: Path) -> tuple[list[Path], 
     return usable, skipped
 
 
-def fingerprint(photos: list[Path], content: Path) -> str:
+def fingerprint_of(photos: list[Path], content: Path) -> str:
     """Changes when a photo is added, removed, renamed or resized: resuming would not be exact."""
     digest = hashlib.sha256()
     for path in photos:

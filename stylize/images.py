@@ -127,6 +127,13 @@ def scaled_down(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
     return width, height
 
 
+def with_short_side(picture: Image.Image, short: int) -> Image.Image:
+    """The picture scaled, up or down, so that its short side has that many pixels."""
+    scale = short / min(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
+
+
 def _count_frames(image: Image.Image) -> int:
     kind = image.format or ""
     count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1

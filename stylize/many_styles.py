@@ -31,6 +31,8 @@ class ManyStyles(nn.Module):
         ]
         norms = [network.get_submodule(place) for place in self._places]
         self.norms = nn.ModuleList(nn.ModuleList(copy.deepcopy(norms)) for _ in range(styles))
+        for norm in norms:
+            norm.requires_grad_(False)  # never used, so never learned
 
     def forward(self, image: Tensor, style: int, seeds: Tensor | None = None) -> Tensor:
         """As the network's own, with the norms of style number `style`."""

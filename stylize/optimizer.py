@@ -58,9 +58,9 @@ class Optimizer:
         return kept
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned; of a parameter that is not in it, from the start."""
+        """Go on from what `state` returned; raises KeyError and RuntimeError for anything else."""
         for name, momentum in self._momenta.items():
-            momentum.copy_(state.get(f"momentum.{name}", torch.zeros(())))
+            momentum.copy_(state[f"momentum.{name}"])
         self._adam.state.clear()
         for name, parameter in self._others.items():
             found = {what: f"{what}.{name}" for what in ("step", "exp_avg", "exp_avg_sq")}

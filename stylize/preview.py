@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import fmean
 
@@ -82,7 +83,7 @@ def summary(trainer: Trainer, sheet: PreviewSheet, seconds: float) -> Image.Imag
         ),
     ]
     top = 2 * MARGIN + 2 * TEXT + pictures.height + MARGIN
-    plot = losses_plot(history)
+    plot = losses_plot(history) if find_spec("matplotlib") else None
     with Image.open(io.BytesIO(plot)) if plot else nullcontext() as graph:
         below = max(LINE * len(lines), graph.height if graph else 0)
         size = (pictures.width + 2 * MARGIN, top + below + MARGIN)
@@ -91,7 +92,7 @@ def summary(trainer: Trainer, sheet: PreviewSheet, seconds: float) -> Image.Imag
             page.paste(graph.convert("RGB"), (page.width - MARGIN - graph.width, top))
     page.paste(pictures, (MARGIN, 2 * MARGIN + 2 * TEXT))
     draw = ImageDraw.Draw(page)
-    draw.text((MARGIN, MARGIN), trainer.header().name, "black", ImageFont.load_default(2 * TEXT))
+    draw.text((MARGIN, MARGIN), trainer.name, "black", ImageFont.load_default(2 * TEXT))
     for index, cells in enumerate(lines):
         for column, cell in enumerate(cells):
             place = (MARGIN + column * COLUMN, top + index * LINE)
@@ -108,12 +109,10 @@ def losses_table(history: History) -> bytes:
     return table.getvalue().encode()
 
 
-def losses_plot(history: History) -> bytes | None:
-    """A PNG of all losses over the steps, smoothed; None where matplotlib is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        return None
+def losses_plot(history: History) -> bytes:
+    """A PNG of all losses over the steps, smoothed; raises ImportError without matplotlib."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     steps = [step for step, _ in history]

@@ -20,17 +20,21 @@ def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
     """
     try:
         with open_file(path) as file:
-            text = file.read(MOST_BYTES).decode()
-        settings = tomllib.loads(text)
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise UsageError(f"{path}: too large for a recipe", "see a recipe.toml of a training")
+        settings = tomllib.loads(text.decode())
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}", "--recipe takes a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not TOML: {error}", "see a recipe.toml of a training") from error
     for name in settings:
         if name not in known:
             near = get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "`stylize train --help` lists them"
             raise UsageError(f"{path}: there is no setting {name!r}", hint)
+        if isinstance(settings[name], dict):
+            raise UsageError(f"{path}: {name} is a table", "give it a value, or a list of them")
     return settings
 
 

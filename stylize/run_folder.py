@@ -1,5 +1,6 @@
 """Where a training writes: the style, beside a folder with everything of the run."""
 
+import re
 from pathlib import Path
 
 from stylize.assets import SUFFIX, check_name
@@ -7,7 +8,7 @@ from stylize.checkpoint import RunState, load_run, save_run
 from stylize.errors import StyleFileError, UsageError
 from stylize.files import TEMPORARY
 
-CHECKPOINT = "checkpoint-"
+CHECKPOINT = re.compile(r"checkpoint-(\d{8,15})" + re.escape(SUFFIX))
 
 
 class RunFolder:
@@ -22,9 +23,11 @@ class RunFolder:
         self.summary = self.folder / "summary.png"
         self.recipe = self.folder / "recipe.toml"
 
-    def checkpoints(self) -> list[Path]:
-        """The newest first."""
-        return sorted(self.folder.glob(f"{CHECKPOINT}*{SUFFIX}"), reverse=True)
+    def checkpoints(self) -> dict[int, Path]:
+        """By their step, the newest first."""
+        found = ((CHECKPOINT.fullmatch(path.name), path) for path in self.folder.glob("*"))
+        by_step = {int(match[1]): path for match, path in found if match}
+        return dict(sorted(by_step.items(), reverse=True))
 
     def refuse_to_lose(self, *, resume: bool, overwrite: bool) -> None:
         """Raises UsageError where there is nothing to resume, or something would be lost."""
@@ -34,7 +37,7 @@ class RunFolder:
                     f"no checkpoint in {self.folder} to resume", "start without --resume"
                 )
         elif not overwrite:
-            for path in (self.style, *self.checkpoints()):
+            for path in (self.style, *self.checkpoints().values()):
                 if path.exists():
                     raise UsageError(
                         f"{path} exists already",
@@ -48,32 +51,39 @@ class RunFolder:
         Raises:
             StyleFileError: it cannot be written; those before it are as they were.
         """
-        path = self.folder / f"{CHECKPOINT}{state.step:08}{SUFFIX}"
+        path = self.folder / f"checkpoint-{state.step:08}{SUFFIX}"
         save_run(path, state)
-        for old in self.checkpoints()[keep:]:
-            old.unlink(missing_ok=True)
+        there = self.checkpoints()
+        older = [step for step in there if step < state.step]
+        # Newer ones are of a past that was given up.
+        for step in (*older[keep - 1 :], *(step for step in there if step > state.step)):
+            there[step].unlink(missing_ok=True)
         return path
 
-    def clear(self) -> None:
-        """Remove the checkpoints of an earlier training, which a resumed one must not find."""
-        for path in self.checkpoints():
-            path.unlink(missing_ok=True)
+    def clear(self, after: int = -1) -> None:
+        """Remove the checkpoints after that step."""
+        for step, path in self.checkpoints().items():
+            if step > after:
+                path.unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove what a training that was killed left half-written, under names of its own."""
         for path in self.folder.glob(TEMPORARY + "*"):
             path.unlink(missing_ok=True)
 
-    def newest(self) -> tuple[RunState, Path, list[str]]:
-        """The newest checkpoint that is whole, where it is, and what is wrong with newer ones.
+    def load(self) -> tuple[list[RunState], list[str]]:
+        """The checkpoints that are whole, the newest first, and what is wrong with the others.
 
         Raises:
             StyleFileError: none is whole.
         """
+        whole: list[RunState] = []
         damaged: list[str] = []
-        for path in self.checkpoints():
+        for path in self.checkpoints().values():
             try:
-                return load_run(path), path, damaged
+                whole.append(load_run(path))
             except StyleFileError as error:
                 damaged.append(str(error))
-        raise StyleFileError("; ".join(damaged), "start anew with --overwrite")
+        if not whole:
+            raise StyleFileError("; ".join(damaged), "start anew with --overwrite")
+        return whole, damaged

@@ -12,18 +12,18 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from stylize.assets import BASE, LOCAL_STYLES, check_name, find_base
+from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
 from stylize.batches import ContentPhotos
 from stylize.board import Board
-from stylize.checkpoint import load_network
+from stylize.checkpoint import RunState, load_network
 from stylize.config import AUTO, LARGEST, NetworkConfig, TrainConfig
-from stylize.content import fingerprint, usable_photos
+from stylize.content import fingerprint_of, usable_photos
 from stylize.device import choose
 from stylize.errors import UsageError
 from stylize.events import Backend, Event, Note, PhotoSkipped, TrainingStarted
 from stylize.files import digest, make_folder, write_file
 from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo
+from stylize.images import read_photo, with_short_side
 from stylize.instance_norm_ops import backend
 from stylize.memory import free_memory
 from stylize.preview import PreviewSheet
@@ -38,7 +38,7 @@ CACHE_SHARE, MOST_CACHE = 0.25, 4e9  # of the free memory; bytes
 
 @dataclass(frozen=True)
 class Card:
-    """What a style says of its picture."""
+    """What a style says of its picture, or of each of them."""
 
     title: str = ""
     author: str = ""
@@ -83,50 +83,53 @@ def train(
     """
     config, network = config or TrainConfig(), network or NetworkConfig()
     pictures = [pictures] if isinstance(pictures, Path) else list(pictures)
-    run = RunFolder(output, name)
-    board = Board(log_dir) if log_dir else None
+    folder = RunFolder(output, name)
     workers, device = join(config.device)
+    board: Board | None = None
     try:
-        run.refuse_to_lose(resume=resume, overwrite=overwrite)
-        workers.wait()  # before the first one writes what the others would refuse
+        folder.refuse_to_lose(resume=resume, overwrite=overwrite)
         workers.share(config.batch_size)
         compute = choose(device, config.precision)
         norm = backend(compute.device.type)
-        start, base_sha256, config = _start(config, network)
+        start, base_sha256, config = _start(config, network, name)
         config = resolved(config, compute)
-        styles = [read_photo(path).rgb for path in pictures]
+        styles = [_read(path, config.style_size) for path in pictures]
         header = StyleHeader(
             name=name,
             network=network,
             training=config,
-            pictures=_describe(pictures, styles, weights, card or Card()),
+            pictures=_describe(pictures, styles, weights, config, card or Card()),
             base_sha256=base_sha256,
         )
         photos, skipped = usable_photos(content, config.size, without=output)
-        make_folder(run.folder)
+        fingerprint = fingerprint_of(photos, content)
+        workers.agree(fingerprint, "the content photos")
+        make_folder(folder.folder)
+        if log_dir and workers.first:
+            board = Board(log_dir)
         crops = ContentPhotos(photos, config.size, config.seed, _cache_size(workers))
 
         yield Backend(str(compute.device), compute.precision, compute.detail, norm)
         for path, reason in skipped.items():
             yield PhotoSkipped(path, reason)
         trainer = Trainer(header, styles, compute, workers, start)
-        print_of_photos = fingerprint(photos, content)
-        if workers.first:
-            run.tidy()
+        past: list[RunState] = []
         if resume:
-            state, path, damaged = run.newest()
+            past, damaged = folder.load()
             for text in damaged:
-                yield Note(f"{text}; going on from the one before")
-            trainer.restore(state, print_of_photos, path)
-        elif workers.first:
-            run.clear()
-        if workers.first and recipe:
-            yield written("recipe", run.recipe, lambda: write_file(run.recipe, recipe.encode()))
+                yield Note(f"{text}; going on from another")
+            trainer.restore(past[0], fingerprint, folder.folder)
+        workers.agree("", "the checkpoints")
+        if workers.first:
+            folder.tidy()
+            folder.clear(after=trainer.step if resume else -1)
+            if recipe:
+                yield written("recipe", folder.recipe, lambda: _write(folder.recipe, recipe))
         yield TrainingStarted(name, len(photos), trainer.step, trainer.end, trainer.parameters)
         if find_spec("matplotlib") is None:
             yield Note('no plot of the losses: it needs pip install "stylize[plot]"')
-        sheet = PreviewSheet(styles, photos, config.seed)
-        loop = TrainingLoop(trainer, crops, print_of_photos, run, sheet, board)
+        sheet = PreviewSheet(styles, photos, config.seed) if workers.first else None
+        loop = TrainingLoop(trainer, crops, fingerprint, folder, sheet, board, past)
         yield from loop.run(stop)
     finally:
         if board:
@@ -134,34 +137,57 @@ def train(
         leave()
 
 
+def _read(path: Path, short: int) -> Image.Image:
+    return with_short_side(read_photo(path).rgb, short)
+
+
+def _write(path: Path, text: str) -> None:
+    write_file(path, text.encode())
+
+
 def _cache_size(workers: Workers) -> float:
     return min(MOST_CACHE, CACHE_SHARE * free_memory()) / workers.count
 
 
 def _start(
-    config: TrainConfig, network: NetworkConfig
+    config: TrainConfig, network: NetworkConfig, name: str
 ) -> tuple[Mapping[str, Tensor] | None, str, TrainConfig]:
     """The weights to begin with, if any, and the digest of their file; the base by its name."""
     base = config.base
     if base == AUTO:
         base = "" if config.many or network != NetworkConfig() else BASE
-    config = replace(config, base=base)
     if not base:
-        return None, "", config
-    if config.only_norm:
-        check_name(base)  # the style will look for its base by that name, and nowhere else
-    path = find_base(base)
+        return None, "", replace(config, base="")
+    if config.only_norm and base == name:
+        raise UsageError(
+            f"a style of norms cannot have the name of its base, {name!r}", "choose another --name"
+        )
+    path = find_named_base(base) if config.only_norm else find_base(base)
     start, header = load_network(path)
     if header.network != network:
         raise UsageError(f"{path} is a network of another shape", "use --from scratch")
-    return start.state_dict(), digest(path), config
+    if config.only_norm and header.training.only_norm:
+        raise UsageError(f"{path} needs a base itself", "start from that base")
+    name_of_base = _clean(base if path.stem == base else path.stem)
+    return start.state_dict(), digest(path), replace(config, base=name_of_base)
+
+
+def _clean(text: str) -> str:
+    """Any file name as text that can be written."""
+    return os.fsencode(text).decode(errors="replace")
 
 
 def _describe(
-    paths: Sequence[Path], pictures: Sequence[Image.Image], weights: Sequence[float], card: Card
+    paths: Sequence[Path],
+    pictures: Sequence[Image.Image],
+    weights: Sequence[float],
+    config: TrainConfig,
+    card: Card,
 ) -> list[StylePicture]:
     if not paths:
         raise UsageError("no style picture", "give at least one")
+    if weights and config.many:
+        raise UsageError("weights are for several pictures of one style", "leave them out")
     weights = list(weights) or [1.0] * len(paths)
     if len(weights) != len(paths):
         raise UsageError(
@@ -177,10 +203,10 @@ def _describe(
         small.save(thumbnail, "JPEG", quality=80)
         described.append(
             StylePicture(
-                title=card.title or os.fsencode(path.stem).decode(errors="replace"),
-                author=card.author,
-                year=card.year,
-                licence=card.licence,
+                title=_clean(card.title or path.stem),
+                author=_clean(card.author),
+                year=_clean(card.year),
+                licence=_clean(card.licence),
                 sha256=digest(path),
                 thumbnail=base64.b64encode(thumbnail.getvalue()).decode(),
                 weight=weight,

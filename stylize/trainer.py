@@ -26,7 +26,7 @@ from stylize.workers import ALONE, Workers
 STEPS, STEPS_FROM_BASE = 4000, 1000  # where nobody says how many
 WARMUP_STEPS = 20
 FINAL_LR = 0.05  # of the full rate, at the end
-MANY_RATE = 3.0  # times that of the norms, of which each step trains those of one style only
+MANY_RATE = 3.0  # times Adam's, whose norms learn in the steps of their style only
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
@@ -35,7 +35,7 @@ PROGRESS = 0.01  # of the loss, over `patience` steps
 SEEDS = 1_000_003  # apart: noise of two trainings
 
 # What a resumed run may change without becoming another run.
-FREE_TO_CHANGE = ("device", "preview_every", "checkpoint_every", "keep")
+FREE_TO_CHANGE = ("device", "preview_every", "keep")
 
 
 class DivergenceError(TrainingError):
@@ -56,8 +56,9 @@ class Trainer:
         workers: Workers = ALONE,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """`start` are weights to begin with, in place of random ones."""
+        """`pictures` are at their working size; `start` are weights in place of random ones."""
         self._header = header
+        self.name = header.name
         self.config = header.training
         self.compute = compute
         self.workers = workers
@@ -67,7 +68,7 @@ class Trainer:
         self.history: list[tuple[int, dict[str, float]]] = []
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
-        targets = [self._target(picture) for picture in pictures]
+        targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
         if self.config.many:
             self.objectives = [Objective(vgg, [target]) for target in targets]
         else:
@@ -84,12 +85,6 @@ class Trainer:
         rate = MANY_RATE if self.config.many else 1.0
         self.optimizer = Optimizer(self.network.named_parameters(), rate)
         self._wrapped = workers.wrap(self.network, in_part=self.config.many)
-
-    def _target(self, picture: Image.Image) -> Tensor:
-        scale = self.config.style_size / min(picture.size)
-        size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-        resized = picture.resize(size, Image.Resampling.LANCZOS)
-        return to_tensor(resized)[None].to(self.compute.device)
 
     def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
         network = build_network(self._header.network)
@@ -172,8 +167,9 @@ class Trainer:
 
     def _stop_on_plateau(self) -> None:
         """Without progress in the first half of a training, let the second half begin."""
-        window = self.config.patience
-        if not window or not 2 * window <= self.step < self.end // 2:
+        styles = len(self.objectives)
+        window = math.ceil(self.config.patience / styles) * styles  # each of them as often
+        if not window or self.step % window or not 2 * window <= self.step < self.end // 2:
             return
         totals = [self._total(row) for _, row in self.history[-2 * window :]]
         if fmean(totals[window:]) > (1 - PROGRESS) * fmean(totals[:window]):
@@ -187,10 +183,16 @@ class Trainer:
         return result[0]
 
     def weights(self) -> dict[str, Tensor]:
-        """Of the style as it is now; of its norms only, where nothing else is learned."""
+        """Of the style as it is now; of its norms only, where nothing else is learned.
+
+        Raises:
+            DivergenceError: they are no numbers.
+        """
+        weights: dict[str, Tensor] = self.average.state_dict()
+        if not all(weight.isfinite().all() for weight in weights.values()):
+            raise DivergenceError(f"weights are no numbers after step {self.step}")
         if isinstance(self.average, ManyStyles):
             return self.average.base()
-        weights: dict[str, Tensor] = self.average.state_dict()
         if self.config.only_norm:
             return {name: weights[name] for name in norm_names(self.average)}
         return weights
@@ -230,16 +232,16 @@ class Trainer:
                 network.load_state_dict(
                     {key: state.tensors[prefix + key] for key in network.state_dict()}
                 )
+            prefix = "optimizer."
+            self.optimizer.load(
+                {
+                    key.removeprefix(prefix): value
+                    for key, value in state.tensors.items()
+                    if key.startswith(prefix)
+                }
+            )
         except (KeyError, RuntimeError) as error:
             raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
-        prefix = "optimizer."
-        self.optimizer.load(
-            {
-                key.removeprefix(prefix): value
-                for key, value in state.tensors.items()
-                if key.startswith(prefix)
-            }
-        )
         self.step, self.end, self.caution = state.step, state.end, state.caution
         self.history = list(state.header.losses)
 
@@ -281,7 +283,16 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
 
 
 def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
-    """The settings with what is chosen for them, as they go into the style file."""
+    """The settings with what is chosen for them, as they go into the style file.
+
+    Raises:
+        UsageError: `patience` is too long to make a difference.
+    """
     steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    if 4 * config.patience > steps:
+        raise UsageError(
+            f"patience is {config.patience} for {steps} steps",
+            f"it can be at most a quarter of them, {steps // 4}",
+        )
     device, precision = compute.device.type, compute.precision
     return replace(config, steps=steps, device=device, precision=precision)

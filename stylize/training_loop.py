@@ -2,14 +2,16 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from stylize.batches import ContentPhotos
 from stylize.board import Board
-from stylize.checkpoint import save_style
+from stylize.checkpoint import RunState, save_style
 from stylize.errors import ImageError, StyleFileError, TrainingError
 from stylize.events import (
     Event,
@@ -27,11 +29,15 @@ from stylize.preview import PreviewSheet, losses_plot, losses_table, summary
 from stylize.run_folder import RunFolder
 from stylize.trainer import DivergenceError, Trainer, crop_size
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 LEAST_CAUTION = 1 / 64  # of the learning rate
 
 
 class TrainingLoop:
-    """From where `trainer` is to its end. Only the first of several processes writes."""
+    """From where `trainer` is to its end. Of several processes, only the first has a sheet, and
+    writes."""
 
     def __init__(
         self,
@@ -39,18 +45,23 @@ class TrainingLoop:
         crops: ContentPhotos,
         photos: str,
         folder: RunFolder,
-        sheet: PreviewSheet,
+        sheet: PreviewSheet | None,
         board: Board | None,
+        past: Sequence[RunState],
     ) -> None:
-        """`photos` is the fingerprint of the content photos."""
+        """`photos` is the fingerprint of the content photos, `past` what there are of earlier
+        checkpoints, newest first."""
         self._trainer = trainer
         self._crops = crops
         self._photos = photos
         self._folder = folder
         self._sheet = sheet
-        self._board = board if trainer.workers.first else None
-        self._batches = self._ahead()
-        self._good = trainer.state(photos)
+        self._board = board
+        # Where to go back to. Only those that a run without interruptions would have, too.
+        every = trainer.config.checkpoint_every
+        regular = [state for state in reversed(past) if state.step % every == 0]
+        self._good = deque(regular or [trainer.state(photos)], maxlen=2)
+        self._batches = self._plan()
         self._named: set[Path] = set()
         self._started = time.monotonic()
         self._steps = self._pixels = 0  # done; of one crop each
@@ -82,15 +93,15 @@ class TrainingLoop:
         losses, total = trainer.train_step(next(self._batches))
         self._steps += 1
         self._pixels += pixels
-        for path in sorted(self._crops.unusable.keys() - self._named):
-            self._named.add(path)
-            yield PhotoSkipped(path, self._crops.unusable[path])
+        yield from self._name_unusable(self._crops.unusable)
         if trainer.end != end:
-            self._batches.close()  # those ahead have the sizes of the old plan
-            self._batches = self._ahead()
+            self._plan_anew()
             yield Note(f"no more progress at step {trainer.step}: ending at step {trainer.end}")
         if self._board:
             self._board.losses(trainer.step, losses, total)
+            if self._board.trouble:
+                yield Note(f"no more for TensorBoard: {self._board.trouble}")
+                self._board = None
         yield StepDone(
             step=trainer.step,
             steps=trainer.end,
@@ -102,76 +113,105 @@ class TrainingLoop:
         )
 
     def _go_back(self, error: DivergenceError) -> WentBack:
-        """To the last checkpoint: the same photos come again, at half the rate."""
+        """To the last checkpoint: the same photos come again, at half the rate.
+
+        If already the first step after it failed, it is not good itself: to the one before.
+        """
         trainer = self._trainer
         failed, caution = trainer.step + 1, trainer.caution / 2
         if caution < LEAST_CAUTION:
             raise TrainingError(str(error), "start anew with a lower --lr") from error
-        trainer.restore(self._good, self._photos, self._folder.folder)
+        if failed == self._good[-1].step + 1 and len(self._good) > 1:
+            self._good.pop()
+        trainer.restore(self._good[-1], self._photos, self._folder.folder)
         trainer.caution = caution
-        self._batches.close()
-        self._batches = self._ahead()
+        if trainer.workers.first:
+            self._folder.clear(after=trainer.step)
+        self._plan_anew()
         return WentBack(failed, trainer.step, trainer.config.lr * caution, str(error))
 
-    def _ahead(self) -> Generator[Tensor, None, None]:
+    def _plan_anew(self) -> None:
+        self._batches.close()  # those ahead are of the old plan
+        self._batches = self._plan()
+
+    def _plan(self) -> Generator["Tensor", None, None]:
+        """Begin with the crops for the steps from here to the end, of the sizes they shall have."""
         trainer, config = self._trainer, self._trainer.config
-        end = trainer.end
+        self._sizes = [crop_size(step, trainer.end, config.size) for step in range(trainer.end)]
+        left = [size**2 for size in reversed(self._sizes)]
+        self._pixels_left = [*accumulate(left, initial=0)][::-1]  # at each step
         return self._crops.batches(
-            lambda step: crop_size(step, end, config.size),
+            lambda step: self._sizes[min(step, len(self._sizes) - 1)],
             config.batch_size,
             trainer.step,
             trainer.workers.share(config.batch_size),
         )
+
+    def _name_unusable(self, unusable: dict[Path, str]) -> Iterator[Event]:
+        for path in sorted(unusable.keys() - self._named):
+            self._named.add(path)
+            yield PhotoSkipped(path, unusable[path])
 
     def _seconds(self) -> float:
         return time.monotonic() - self._started
 
     def _seconds_left(self) -> float:
         """A step takes time in proportion to the pixels of its crops."""
-        trainer = self._trainer
-        steps = range(trainer.step, trainer.end)
-        left = sum(crop_size(step, trainer.end, trainer.config.size) ** 2 for step in steps)
-        return self._seconds() * left / self._pixels
+        return self._seconds() * self._pixels_left[self._trainer.step] / self._pixels
 
     def _checkpoint(self) -> Iterator[Event]:
         """One that cannot be written ends nothing: there may be room for the next."""
-        self._good = self._trainer.state(self._photos)
+        state = self._trainer.state(self._photos)
+        if state.step % self._trainer.config.checkpoint_every == 0:
+            self._good.append(state)
+        yield from self._name_unusable(self._trainer.workers.together(self._crops.unusable))
         if not self._trainer.workers.first:
             return
         try:
-            path = self._folder.save(self._good, self._trainer.config.keep)
+            path = self._folder.save(state, self._trainer.config.keep)
         except StyleFileError as error:
             yield Note(f"{error}; training goes on, the checkpoints before are as they were")
         else:
             yield FileWritten("checkpoint", path)
 
     def _show(self) -> Iterator[Event]:
-        if not self._trainer.workers.first:
+        if self._sheet is None:
             return
         folder, history = self._folder, self._trainer.history
         picture = self._sheet.draw(self._trainer)
         if self._board:
             self._board.picture(self._trainer.step, picture)
         yield written("preview", folder.preview, lambda: write_picture(picture, folder.preview))
-        table, plot = losses_table(history), losses_plot(history)
-        yield written("losses", folder.losses, lambda: write_file(folder.losses, table))
-        if plot is not None:
-            yield written("plot", folder.plot, lambda: write_file(folder.plot, plot))
+        yield written(
+            "losses", folder.losses, lambda: write_file(folder.losses, losses_table(history))
+        )
+        if find_spec("matplotlib"):
+            yield written(
+                "plot", folder.plot, lambda: write_file(folder.plot, losses_plot(history))
+            )
 
     def _finish(self) -> Iterator[Event]:
-        if not self._trainer.workers.first:
+        if self._sheet is None:
             return
-        path = self._folder.summary
-        save_style(self._folder.style, self._trainer.weights(), self._trainer.header())
-        picture = summary(self._trainer, self._sheet, self._seconds())
-        yield written("summary", path, lambda: write_picture(picture, path))
-        yield TrainingDone(self._folder.style, self._steps, self._seconds())
+        folder, sheet = self._folder, self._sheet
+        weights, header = self._trainer.weights(), self._trainer.header()
+        try:
+            save_style(folder.style, weights, header, scratch=folder.folder)
+        except StyleFileError as error:
+            raise TrainingError(str(error), "make room, then go on with --resume") from error
+        seconds = self._seconds()
+        yield written(
+            "summary",
+            folder.summary,
+            lambda: write_picture(summary(self._trainer, sheet, seconds), folder.summary),
+        )
+        yield TrainingDone(folder.style, self._steps, seconds)
 
 
 def written(kind: str, path: Path, write: Callable[[], None]) -> Event:
     """What only tells of a training and cannot be written is said, and ends nothing."""
     try:
         write()
-    except (OSError, ImageError) as error:
+    except (OSError, ImageError, UnicodeEncodeError) as error:
         return Note(f"{kind} not written: {error}")
     return FileWritten(kind, path)

@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from stylize.device import choose
 from stylize.errors import UsageError
 
 
@@ -49,30 +51,40 @@ class Workers:
         """Whether it is so in any of the processes."""
         return bool(self.mean(torch.tensor(float(flag), device=device)))
 
-    def wait(self) -> None:
-        """Until all are here."""
+    def together(self, found: dict[Path, str]) -> dict[Path, str]:
+        """What any of the processes has found."""
+        if self.count == 1:
+            return found
+        of_each: list[dict[Path, str]] = [{} for _ in range(self.count)]
+        dist.all_gather_object(of_each, dict(found))
+        return {path: reason for of_one in of_each for path, reason in of_one.items()}
+
+    def agree(self, text: str, what: str) -> None:
+        """Wait for all; raises UsageError, in each, if `text` is not the same in all of them."""
         if self.count > 1:
-            dist.barrier()
+            of_each = [""] * self.count
+            dist.all_gather_object(of_each, text)
+            if len(set(of_each)) > 1:
+                raise UsageError(f"{what} are not the same for all processes")
 
 
 ALONE = Workers()
-
-
-def started_by_torchrun() -> bool:
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 def join(device: str) -> tuple[Workers, str]:
     """Join the other processes; also the device of this one, which has a GPU of its own if any.
 
     Without others, nothing happens. Call `leave` at the end.
+
+    Raises:
+        DeviceError: there are more processes than GPUs.
     """
-    if not started_by_torchrun():
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         return ALONE, device
     on_gpu = torch.cuda.is_available() if device == "auto" else device.startswith("cuda")
     if on_gpu:
         device = f"cuda:{os.environ['LOCAL_RANK']}"
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(choose(device).device)
     dist.init_process_group("nccl" if on_gpu else "gloo")
     return Workers(dist.get_rank(), dist.get_world_size()), device
 

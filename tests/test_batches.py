@@ -127,7 +127,7 @@ def test_the_cache_changes_nothing_and_stays_within_its_bytes(paths):
     none, some = ContentPhotos(paths, 32, 0, cache=0), ContentPhotos(paths, 32, 0, cache=40_000)
     for place in range(12):
         assert torch.equal(none.crop(place, 32), some.crop(place, 32))
-    kept = [photo.width * photo.height * 3 for photo in some._cache.values()]
+    kept = [photo.width * photo.height * 4 for photo in some._cache.values()]
     assert kept
     assert sum(kept) <= 40_000
     assert not none._cache

@@ -260,7 +260,7 @@ def test_usage_errors_end_with_2(style_file, photos):
         (["--from", "scratch", "--only-norm"], ["random weights", "give --from"]),
         (["--layer-weight", "relu1_2"], ["no weight of a layer", "relu1_2=0.5"]),
         (["--layer-weight", "relu5_1=2"], ["relu5_1", "choose one of relu1_2"]),
-        (["--weight", "2", "--weight", "3"], ["2 weights for 1 pictures"]),
+        (["--picture-weight", "2", "--picture-weight", "3"], ["2 weights for 1 pictures"]),
         (["--recipe", "gone.toml"], ["gone.toml: No such file"]),
     ],
 )
@@ -298,7 +298,11 @@ def test_a_recipe_repeats_a_training(style_picture, photos, tmp_path):
     assert headers[0].training.layer_weights == {"relu1_2": 0.5, "relu4_3": 2}
     assert headers[1].pictures[0].title == "T"
 
-    recipe.write_text(recipe.read_text() + "stpes = 3\n")
+    text = recipe.read_text()
+    for line, words in (("steps = true", "steps is True"), ("lr = [1]\n", "lr")):
+        recipe.write_text(line + "\n" + "\n".join(text.splitlines()[:3]))
+        assert words in stylize(*command).stderr
+    recipe.write_text(text + "stpes = 3\n")
     fails(stylize(*command), 2, "recipe.toml: there is no setting 'stpes'", "did you mean steps?")
 
 
@@ -400,3 +404,17 @@ def test_a_norm_backend_that_cannot_run_is_refused(
 def test_a_wrong_norm_backend_is_refused(tmp_path, photos, style_file):
     result = stylize("apply", style_file, photos, "--output", tmp_path / "out", "--norm", "fast")
     fails(result, 2, "'fast'", "auto, torch, triton")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names of any bytes")
+def test_a_training_on_names_that_are_not_utf8(photos, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png")
+    draw_picture(7).save(odd, "PNG")
+    options = ["--content", photos, "--name", "mine", "--steps", "1", "--size", "32"]
+    options += ["--style-size", "48", "--from", "scratch"]
+    command = [*map(os.fsencode, STYLIZE), b"train", os.fsencode(odd)]
+    command += [os.fsencode(str(word)) for word in options]
+    result = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False)
+    assert result.returncode == 0, result.stderr
+    assert b"recipe not written" in result.stdout
+    assert (tmp_path / "styles" / "mine.safetensors").is_file()

@@ -19,4 +19,5 @@ def test_losses_as_a_plot():
 
 def test_no_plot_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert losses_plot(HISTORY) is None
+    with pytest.raises(ImportError):
+        losses_plot(HISTORY)

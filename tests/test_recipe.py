@@ -32,7 +32,9 @@ def test_paths_are_made_absolute():
         ("steps = ", "not TOML"),
         ("a" * 10, "not TOML"),
         ("\xff\xfe", "not TOML"),
-        ("[steps]\nsteps = 3\n[other]", "no setting 'other'"),
+        ("[steps]\nsteps = 3", "steps is a table"),
+        ("steps = " + "9" * 5000, "not TOML"),
+        ("#" * 2_000_000, "too large"),
     ],
 )
 def test_a_wrong_recipe_is_named(tmp_path, text, words):

@@ -22,22 +22,36 @@ def run(tmp_path):
 def test_the_last_ones_are_kept(run, state):
     for step in (5, 10, 15, 100):
         run.save(replace(state, step=step), keep=2)
-    names = [path.name for path in run.checkpoints()]
-    assert names == ["checkpoint-00000100.safetensors", "checkpoint-00000015.safetensors"]
-    assert run.newest()[0].step == 100
+    assert {step: path.name for step, path in run.checkpoints().items()} == {
+        100: "checkpoint-00000100.safetensors",
+        15: "checkpoint-00000015.safetensors",
+    }
+    assert [state.step for state in run.load()[0]] == [100, 15]
+
+
+def test_what_was_given_up_is_removed_and_other_files_stay(run, state):
+    for step in (5, 10, 15):
+        run.save(replace(state, step=step), keep=3)
+    copy = run.folder / "checkpoint-best.safetensors"
+    copy.touch()
+    path = run.save(replace(state, step=7), keep=1)
+    assert list(run.checkpoints().values()) == [path]
+    assert copy.exists()
+    run.clear()
+    assert copy.exists()
 
 
 def test_a_damaged_one_is_passed_over_and_said(run, state):
     for step in (5, 10):
         path = run.save(replace(state, step=step), keep=2)
     path.write_bytes(path.read_bytes()[:-10])
-    found, _, damaged = run.newest()
-    assert found.step == 5
+    found, damaged = run.load()
+    assert [state.step for state in found] == [5]
     assert len(damaged) == 1
     assert path.name in damaged[0]
-    run.checkpoints()[1].write_bytes(b"")
+    run.checkpoints()[5].write_bytes(b"")
     with pytest.raises(StyleFileError, match=path.name):
-        run.newest()
+        run.load()
 
 
 def test_what_a_killed_training_left_is_removed(run, state):
