@@ -8,31 +8,22 @@ unseen photos, as in use: one by one, batch norm with its running statistics.
 """
 
 import argparse
-import statistics
-import time
 from pathlib import Path
 
 import torch
-from common import machine, record, some_photos
-from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from common import machine, record
+from curves import learn, plot, read_content, read_squares, read_style
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
-from stylize.batches import ContentPhotos
 from stylize.config import NetworkConfig, TrainConfig
-from stylize.content import usable_photos
-from stylize.device import Compute, choose
+from stylize.device import choose
 from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo, with_short_side
 from stylize.instance_norm import InstanceNorm2d
-from stylize.loss import weighted_sum
-from stylize.tensors import to_tensor
-from stylize.trainer import Trainer, crop_size, resolved
+from stylize.trainer import Trainer, resolved
 
-CACHE = 2e9  # bytes
+ROWS = 12  # looks at unseen photos
 
 
 class Replaced(nn.Module):
@@ -80,66 +71,12 @@ class NormTrainer(Trainer):
                     network.set_submodule(place, Replaced(self._norm(module.num_features)))
         return network
 
-    def evaluate(self, photos: list[Tensor]) -> float:
-        """The median objective of single photos, as in use."""
+    def train_step(self, photos: Tensor) -> tuple[dict[str, float], float]:
+        result = super().train_step(photos)
         # Running statistics are no parameters, so the moving average does not have them.
         for own, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             own.copy_(now)
-        objective, totals = self.objectives[0], []
-        with torch.no_grad(), self.autocast():
-            for photo in photos:
-                batch = photo[None]
-                losses = objective(self.average(batch), batch, objective.content_target(batch))
-                totals.append(weighted_sum(losses, self.config).item())
-        return statistics.median(totals)
-
-
-def train(
-    norm: str,
-    style: Image.Image,
-    content: list[Path],
-    photos: list[Tensor],
-    config: TrainConfig,
-    compute: Compute,
-    every: int,
-) -> dict[str, list[float]]:
-    picture = StylePicture("", "", "", "", "")
-    header = StyleHeader("x", NetworkConfig(), config, [picture])
-    trainer = NormTrainer(norm, header, [style], compute)
-    crops = ContentPhotos(content, config.size, config.seed, CACHE)
-    batches = crops.batches(
-        lambda step: crop_size(step, config.steps, config.size),
-        config.batch_size,
-        0,
-        slice(config.batch_size),
-    )
-    curves: dict[str, list[float]] = {"training": [], "steps": [], "objective": []}
-    for step in track(range(1, config.steps + 1), norm):
-        _, total = trainer.train_step(next(batches))
-        curves["training"].append(total)
-        if step % every == 0:
-            curves["steps"].append(step)
-            curves["objective"].append(trainer.evaluate(photos))
-    return curves
-
-
-def plot(curves: dict[str, dict[str, list[float]]], path: Path) -> None:
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    for norm, of in curves.items():
-        window = max(1, len(of["training"]) // 40)
-        means = [
-            statistics.fmean(of["training"][n : n + window])
-            for n in range(0, len(of["training"]) - window + 1, window)
-        ]
-        left.plot([window * (n + 0.5) for n in range(len(means))], means, label=norm)
-        right.plot(of["steps"], of["objective"], label=norm, marker=".")
-    left.set(xlabel="step", ylabel="objective", yscale="log", title="in training")
-    right.set(xlabel="step", title="of unseen photos, as in use")
-    for axes in (left, right):
-        axes.grid(alpha=0.3, which="both")
-    right.legend()
-    figure.savefig(path, dpi=120)
+        return result
 
 
 def main() -> None:
@@ -155,27 +92,23 @@ def main() -> None:
     options = parser.parse_args()
     compute = choose(options.device)
     config = resolved(TrainConfig(steps=options.steps, size=options.size, base=""), compute)
-    style = with_short_side(read_photo(options.picture).rgb, config.style_size)
-    content, _ = usable_photos(options.content, options.size, without=options.content / "styles")
-    square = (options.size, options.size)
-    photos = [
-        to_tensor(ImageOps.fit(read_photo(path).rgb, square)).to(compute.device)
-        for path in some_photos(options.photos, options.count)
-    ]
+    style = read_style(options.picture, config.style_size)
+    header = StyleHeader("x", NetworkConfig(), config, [StylePicture("", "", "", "", "")])
+    content = read_content(options.content, options.size)
+    photos = read_squares(options.photos, options.count, options.size, compute.device)
 
     console = Console(width=110)
     console.print(machine(compute.device))
     curves, table = {}, Table("norm", "objective of unseen photos", "minutes")
     for norm in NORMS:
-        started = time.monotonic()
-        every = max(1, options.steps // 12)
-        curves[norm] = train(norm, style, content, photos, config, compute, every)
-        minutes = (time.monotonic() - started) / 60
-        table.add_row(norm, f"{curves[norm]['objective'][-1]:.3f}", f"{minutes:.1f}")
+        trainer = NormTrainer(norm, header, [style], compute)
+        curves[norm] = learn(norm, trainer, content, photos, ROWS)
+        last, minutes = curves[norm].objective[-1], curves[norm].minutes[-1]
+        table.add_row(norm, f"{last:.3f}", f"{minutes:.1f}")
     console.print(table)
     plot(curves, options.plot)
-    last = {norm: of["objective"][-1] for norm, of in curves.items()}
-    record("norms", compute.device, {"steps": options.steps, "size": options.size, **last})
+    figures = {norm: curve.objective[-1] for norm, curve in curves.items()}
+    record("norms", compute.device, {"steps": options.steps, "size": options.size, **figures})
 
 
 if __name__ == "__main__":
