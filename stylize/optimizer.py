@@ -58,7 +58,10 @@ class Optimizer:
         return kept
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned; raises KeyError and RuntimeError for anything else."""
+        """Go on from what `state` returned; raises KeyError or RuntimeError if it does not fit.
+
+        Of a parameter that has had no step yet there is nothing of Adam's.
+        """
         for name, momentum in self._momenta.items():
             momentum.copy_(state[f"momentum.{name}"])
         self._adam.state.clear()

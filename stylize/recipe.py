@@ -10,6 +10,7 @@ from stylize.errors import UsageError
 from stylize.files import open_file
 
 MOST_BYTES = 1 << 20
+HEAD = "# Repeat this training with: stylize train --recipe FILE --name another\n"
 
 
 def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
@@ -43,9 +44,6 @@ def write_recipe(settings: Mapping[str, Any]) -> str:
     import tomli_w
 
     return HEAD + tomli_w.dumps({k: _plain(v) for k, v in settings.items() if v is not None})
-
-
-HEAD = "# Repeat this training with: stylize train --recipe FILE --name another\n"
 
 
 def _plain(value: Any) -> Any:

@@ -119,12 +119,14 @@ def train(
             for text in damaged:
                 yield Note(f"{text}; going on from another")
             trainer.restore(past[0], fingerprint, folder.folder)
-        workers.agree("", "the checkpoints")
+        workers.agree(str(trainer.step), "the checkpoints")
         if workers.first:
             folder.tidy()
             folder.clear(after=trainer.step if resume else -1)
             if recipe:
-                yield written("recipe", folder.recipe, lambda: _write(folder.recipe, recipe))
+                yield written(
+                    "recipe", folder.recipe, lambda: write_file(folder.recipe, recipe.encode())
+                )
         yield TrainingStarted(name, len(photos), trainer.step, trainer.end, trainer.parameters)
         if find_spec("matplotlib") is None:
             yield Note('no plot of the losses: it needs pip install "stylize[plot]"')
@@ -139,10 +141,6 @@ def train(
 
 def _read(path: Path, short: int) -> Image.Image:
     return with_short_side(read_photo(path).rgb, short)
-
-
-def _write(path: Path, text: str) -> None:
-    write_file(path, text.encode())
 
 
 def _cache_size(workers: Workers) -> float:
@@ -168,8 +166,7 @@ def _start(
         raise UsageError(f"{path} is a network of another shape", "use --from scratch")
     if config.only_norm and header.training.only_norm:
         raise UsageError(f"{path} needs a base itself", "start from that base")
-    name_of_base = _clean(base if path.stem == base else path.stem)
-    return start.state_dict(), digest(path), replace(config, base=name_of_base)
+    return start.state_dict(), digest(path), replace(config, base=_clean(path.stem))
 
 
 def _clean(text: str) -> str:

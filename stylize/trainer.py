@@ -99,11 +99,6 @@ class Trainer:
         """How many numbers are learned."""
         return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
-    @property
-    def crop_size(self) -> int:
-        """The side of the crops for the next step, pixels."""
-        return crop_size(self.step, self.end, self.config.size)
-
     def autocast(self) -> torch.autocast:
         """bf16 where it is safe, if that is the precision of this training."""
         enabled = self.compute.dtype == torch.bfloat16
@@ -190,7 +185,9 @@ class Trainer:
         """
         weights: dict[str, Tensor] = self.average.state_dict()
         if not all(weight.isfinite().all() for weight in weights.values()):
-            raise DivergenceError(f"weights are no numbers after step {self.step}")
+            raise DivergenceError(
+                f"weights are no numbers after step {self.step}", "start anew with a lower --lr"
+            )
         if isinstance(self.average, ManyStyles):
             return self.average.base()
         if self.config.only_norm:

@@ -89,7 +89,7 @@ class TrainingLoop:
 
     def _step(self) -> Iterator[Event]:
         trainer, end = self._trainer, self._trainer.end
-        pixels = trainer.crop_size**2
+        pixels = self._sizes[trainer.step] ** 2
         losses, total = trainer.train_step(next(self._batches))
         self._steps += 1
         self._pixels += pixels

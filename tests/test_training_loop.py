@@ -104,6 +104,26 @@ def test_an_exploding_loss_goes_back(style_picture, photos, tmp_path, monkeypatc
     assert all(event.failed == 6 for event in events if isinstance(event, WentBack))
 
 
+def test_one_exploding_loss_is_got_over(style_picture, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "RECENT", 5)
+    objective, calls = trainer.Objective.__call__, 0
+
+    def explode_once(self, *arguments):
+        nonlocal calls
+        calls += 1
+        losses = objective(self, *arguments)
+        return {name: loss * (100 if calls == 8 else 1) for name, loss in losses.items()}
+
+    monkeypatch.setattr(trainer.Objective, "__call__", explode_once)
+    config = replace(CONFIG, steps=9, checkpoint_every=3)
+    events = run(style_picture, photos, tmp_path, config)
+    back = [event for event in events if isinstance(event, WentBack)]
+    assert [(event.failed, event.step) for event in back] == [(8, 6)]
+    assert back[0].reason.startswith("the loss went from")
+    assert steps_of(events) == [1, 2, 3, 4, 5, 6, 7, 7, 8, 9]
+    assert isinstance(events[-1], TrainingDone)
+
+
 def test_a_plateau_lets_the_second_half_begin(style_picture, tmp_path):
     """White photos, nothing to learn at no rate: no progress."""
     folder = tmp_path / "white"
