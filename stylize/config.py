@@ -124,7 +124,7 @@ class TrainConfig(_Settings):
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     tone_weight: float = 2.0
     tv_weight: float = 0.05
-    lr: float = 5e-3
+    lr: float = 0.02
     seed: int = 0
     device: str = "auto"
     precision: str = "auto"

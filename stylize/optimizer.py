@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 ADAM_BETAS = (0.9, 0.999)
-KERNEL_RATE = 4.0  # times Adam's: Muon's steps have the same length whatever the gradient's
 MOMENTUM = 0.95
 ITERATIONS, QUINTIC = 5, (3.4445, -4.7750, 2.0315)  # of Newton and Schulz; Jordan et al. 2024
 
@@ -18,22 +17,18 @@ class Optimizer:
     are those that have none in a step. The names are those of the network's state.
     """
 
-    def __init__(
-        self, parameters: Iterable[tuple[str, nn.Parameter]], others_rate: float = 1.0
-    ) -> None:
-        """`others_rate` multiplies the rate of all but kernels."""
+    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
         learned = {name: p for name, p in parameters if p.requires_grad}
         self._kernels = {name: p for name, p in learned.items() if p.ndim == 4}
         self._momenta = {name: torch.zeros_like(p) for name, p in self._kernels.items()}
         self._others = {name: p for name, p in learned.items() if p.ndim != 4}
-        self._others_rate = others_rate
         self._adam = torch.optim.Adam(self._others.values(), betas=ADAM_BETAS)
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
         """One step along the gradients, which are then forgotten."""
         for group in self._adam.param_groups:
-            group["lr"] = lr * self._others_rate
+            group["lr"] = lr
         self._adam.step()
         for name, kernel in self._kernels.items():
             if kernel.grad is not None:
@@ -42,7 +37,7 @@ class Optimizer:
                 rows = ahead.flatten(1)
                 length = max(1.0, rows.shape[0] / rows.shape[1]) ** 0.5
                 step = orthogonalized(rows).view_as(kernel)
-                kernel.sub_(step, alpha=lr * KERNEL_RATE * length)
+                kernel.sub_(step, alpha=lr * length)
         self.zero_grad()
 
     def zero_grad(self) -> None:

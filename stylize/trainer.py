@@ -26,7 +26,6 @@ from stylize.workers import ALONE, Workers
 STEPS, STEPS_FROM_BASE = 4000, 1000  # where nobody says how many
 WARMUP_STEPS = 20
 FINAL_LR = 0.05  # of the full rate, at the end
-MANY_RATE = 3.0  # times Adam's, whose norms learn in the steps of their style only
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
@@ -82,8 +81,7 @@ class Trainer:
             names = norm_names(self.network)
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name in names)
-        rate = MANY_RATE if self.config.many else 1.0
-        self.optimizer = Optimizer(self.network.named_parameters(), rate)
+        self.optimizer = Optimizer(self.network.named_parameters())
         self._wrapped = workers.wrap(self.network, in_part=self.config.many)
 
     def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:

@@ -15,7 +15,7 @@ from stylize.train import train
 # At the full rate, on pictures as small as these, the rounding of sums grows by the step: whether
 # gradients of four photos are added at once or two by two shows in the losses after ten of them.
 CONFIG = TrainConfig(
-    lr=1e-3,
+    lr=4e-3,
     steps=20,
     batch_size=4,
     size=128,
