@@ -1,8 +1,9 @@
 """What a base to start from saves: the same style from random weights, from it, and its norms only.
 
-From the base in a quarter of the steps. The objective is taken on unseen photos along the way.
+From random weights in so many steps; from the base in a quarter of them, and in all. The objective
+is taken on unseen photos along the way. The styles are kept, for bench/objective.py.
 
-    python bench/start.py PICTURE CONTENT PHOTOS [--steps 4000] [--base base]
+    python bench/start.py PICTURE CONTENT PHOTOS [--steps 4000] [--base base] [--output started]
 """
 
 import argparse
@@ -15,9 +16,10 @@ from rich.console import Console
 from rich.table import Table
 
 from stylize.assets import find_base
-from stylize.checkpoint import load_network
+from stylize.checkpoint import load_network, save_style
 from stylize.config import TrainConfig
 from stylize.device import choose
+from stylize.files import digest
 from stylize.header import StyleHeader, StylePicture
 from stylize.trainer import Trainer, resolved
 
@@ -33,17 +35,22 @@ def main() -> None:
     parser.add_argument("--base", default="base")
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--output", type=Path, default=Path("started"))
     parser.add_argument("--plot", type=Path, default=Path("start.png"))
     options = parser.parse_args()
     compute = choose(options.device)
-    base, base_header = load_network(find_base(options.base))
+    path = find_base(options.base)
+    base, base_header = load_network(path)
     scratch = resolved(TrainConfig(steps=options.steps, base=""), compute)
-    short = replace(scratch, steps=options.steps // 4, base=options.base)
+    whole = replace(scratch, base=options.base)
+    short = replace(whole, steps=options.steps // 4)
     starts = {
-        "random weights": (scratch, None),
-        "the base": (short, base.state_dict()),
-        "the base, norms only": (replace(short, only_norm=True), base.state_dict()),
+        "random weights": scratch,
+        "the base, a quarter": short,
+        "the base, norms only": replace(short, only_norm=True),
+        "the base": whole,
     }
+    options.output.mkdir(parents=True, exist_ok=True)
     style = read_style(options.picture, scratch.style_size)
     content = read_content(options.content, scratch.size)
     photos = read_squares(options.photos, options.count, scratch.size, compute.device)
@@ -51,11 +58,19 @@ def main() -> None:
     console = Console(width=110)
     console.print(machine(compute.device))
     curves, table = {}, Table("start", "learned", "steps", "minutes", "objective of unseen photos")
-    for name, (config, start) in starts.items():
-        picture = StylePicture("", "", "", "", "")
-        header = StyleHeader("x", base_header.network, config, [picture])
+    for name, config in starts.items():
+        header = StyleHeader(
+            name=name,
+            network=base_header.network,
+            training=config,
+            pictures=[StylePicture("", "", "", "", "")],
+            base_sha256=digest(path) if config.base else "",
+        )
+        start = base.state_dict() if config.base else None
         trainer = Trainer(header, [style], compute, start=start)
         curves[name] = curve = learn(name, trainer, content, photos, ROWS)
+        style_file = options.output / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors"
+        save_style(style_file, trainer.weights(), trainer.header())
         table.add_row(
             name,
             f"{trainer.parameters}",
