@@ -45,9 +45,9 @@ def main() -> None:
     whole = replace(scratch, base=options.base)
     short = replace(whole, steps=options.steps // 4)
     starts = {
-        "random weights": scratch,
         "the base, a quarter": short,
         "the base, norms only": replace(short, only_norm=True),
+        "random weights": scratch,
         "the base": whole,
     }
     options.output.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,7 @@ def main() -> None:
         start = base.state_dict() if config.base else None
         trainer = Trainer(header, [style], compute, start=start)
         curves[name] = curve = learn(name, trainer, content, photos, ROWS)
+        console.print(name, curve)
         style_file = options.output / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors"
         save_style(style_file, trainer.weights(), trainer.header())
         table.add_row(
@@ -78,8 +79,8 @@ def main() -> None:
             f"{curve.minutes[-1]:.1f}",
             f"{curve.objective[-1]:.3f}",
         )
+        plot(curves, options.plot, over_minutes=True)
     console.print(table)
-    plot(curves, options.plot, over_minutes=True)
     figures = {name: curve.objective[-1] for name, curve in curves.items()}
     record("start", compute.device, {"steps": options.steps, **figures})
 
