@@ -69,7 +69,8 @@ def main() -> None:
         start = base.state_dict() if config.base else None
         trainer = Trainer(header, [style], compute, start=start)
         curves[name] = curve = learn(name, trainer, content, photos, ROWS)
-        console.print(name, curve)
+        rows = zip(curve.steps, curve.objective, strict=True)
+        console.print(name, {step: round(value, 3) for step, value in rows})
         style_file = options.output / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors"
         save_style(style_file, trainer.weights(), trainer.header())
         table.add_row(
