@@ -147,6 +147,13 @@ def train(
     tv_weight: Annotated[
         float, typer.Option(help="Weight of smoothness (total variation).")
     ] = _TRAIN.tv_weight,
+    lighting: Annotated[
+        float,
+        typer.Option(
+            help="How far the light of the photos is changed in training, so that one look comes "
+            "out of bright and dim ones: from 0 to 1."
+        ),
+    ] = _TRAIN.lighting,
     lr: Annotated[float, typer.Option(help="Learning rate.")] = _TRAIN.lr,
     seed: Annotated[int, typer.Option(help="Same seed, same style.")] = _TRAIN.seed,
     device: Device = _TRAIN.device,
@@ -198,6 +205,7 @@ def train(
         layer_weights=_layer_weights(layer_weight or []),
         tone_weight=tone_weight,
         tv_weight=tv_weight,
+        lighting=lighting,
         lr=lr,
         seed=seed,
         device=device,

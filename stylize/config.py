@@ -109,6 +109,8 @@ class TrainConfig(_Settings):
     and shifts of the norms. `many` makes such a base: every picture is a style of its own, with
     norms of its own. `steps` is 0 for as many as are good for that start; `patience` steps without
     progress end the first half of a training early, 0 is never. `keep` checkpoints are kept.
+
+    `lighting` is how far the light of the photos that the network sees is changed, from 0 to 1.
     """
 
     steps: int = 0
@@ -124,6 +126,7 @@ class TrainConfig(_Settings):
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     tone_weight: float = 2.0
     tv_weight: float = 0.05
+    lighting: float = 1.0
     lr: float = 0.02
     seed: int = 0
     device: str = "auto"
@@ -142,6 +145,8 @@ class TrainConfig(_Settings):
             _between(name, getattr(self, name), 32, 4096)
         for name in ("content_weight", "style_weight", "tone_weight", "tv_weight"):
             _at_least(name, getattr(self, name), 0)
+        if not 0 <= self.lighting <= 1:
+            raise UsageError(f"lighting is {self.lighting}", "it must be from 0 to 1")
         _at_least("preview_every", self.preview_every, 0)
         _between("seed", self.seed, 0, 2**32 - 1)
         if self.content_weight == 0 and self.style_weight == 0:

@@ -83,7 +83,8 @@ class StyleHeader:
             return cls(
                 name=_text(values, "name"),
                 network=NetworkConfig.from_dict(values["network"]),
-                training=TrainConfig.from_dict(values["training"]),
+                # Styles of stylize 0.1.0 saw photos in their own light only.
+                training=TrainConfig.from_dict({"lighting": 0} | values["training"]),
                 pictures=[_picture(entry) for entry in _pictures(values)],
                 losses=[(int(step), dict(row)) for step, row in values["losses"]],
                 base_sha256=_text(values, "base_sha256") if "base_sha256" in values else "",

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.config import Look
+from stylize.srgb import from_linear, to_linear
 
 HALVINGS = 14  # of the range that a chroma lies in: less than 1e-4 of it is left
 ROUNDING = 1e-5  # of linear light
@@ -59,7 +60,7 @@ def preserve_color(stylized: Tensor, photo: Tensor) -> Tensor:
     if outside.any():
         pixels = lab.movedim(1, -1)[outside].T[None, ..., None]  # (1, 3, pixels, 1)
         linear.movedim(1, -1)[outside] = _to_linear(_fit_chroma(pixels))[0, ..., 0].T
-    return _from_linear(linear)
+    return from_linear(linear)
 
 
 def fuse(stylized: Tensor, photo: Tensor, strength: float) -> Tensor:
@@ -113,20 +114,12 @@ def keep_background(stylized: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
 
 def to_oklab(image: Tensor) -> Tensor:
     """sRGB -> lightness in [0, 1], a, b."""
-    linear = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
-    return _mix(_LAB, _mix(_CONES, linear) ** (1 / 3))
+    return _mix(_LAB, _mix(_CONES, to_linear(image)) ** (1 / 3))
 
 
 def _to_linear(lab: Tensor) -> Tensor:
     """Oklab -> linear sRGB, outside of [0, 1] for what is no sRGB colour."""
     return _mix(_FROM_CONES, _mix(_FROM_LAB, lab) ** 3)
-
-
-def _from_linear(linear: Tensor) -> Tensor:
-    linear = linear.clamp(0, 1)
-    return torch.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055
-    ).clamp(0, 1)
 
 
 def _in_gamut(linear: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from stylize.config import TrainConfig
 from stylize.device import Compute
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.header import StyleHeader
+from stylize.lighting import random_light, relight
 from stylize.loss import LAYERS, Objective, weighted_sum
 from stylize.many_styles import ManyStyles, norm_names
 from stylize.network import build_network
@@ -114,11 +115,15 @@ class Trainer:
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
         first = config.seed * SEEDS + self.step * config.batch_size
         places = range(first, first + config.batch_size)[self.workers.share(config.batch_size)]
+        seen = photos
+        if config.lighting:
+            seen = relight(photos, [random_light(place, config.lighting) for place in places])
         inputs = {"seeds": torch.tensor(places)} | self._style(self.step)
         objective = self.objectives[self.step % len(self.objectives)]
         with self.autocast():
             target = objective.content_target(photos)
-            losses = objective(self._wrapped(photos, **inputs), photos, target)
+            # In any light, what is asked for is the picture of the photo as it was.
+            losses = objective(self._wrapped(seen, **inputs), photos, target)
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
         row = dict(zip(losses, values, strict=True))
