@@ -256,6 +256,28 @@ class ApplyConfig(_Settings):
         return {name: value for name, value in self.to_dict().items() if name in names}
 
 
+@dataclass(frozen=True)
+class AuditLimits(_Settings):
+    """What a set must keep to: `max_spread` and `max_outliers`; None is no limit."""
+
+    max_spread: float | None = None
+    max_outliers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_spread", "max_outliers"):
+            if getattr(self, name) is not None:
+                _at_least(name, getattr(self, name), 0)
+
+    def broken(self, spread: float, outliers: int) -> list[str]:
+        """In words, which limits are not kept."""
+        found = []
+        if self.max_spread is not None and spread > self.max_spread:
+            found.append(f"spread {spread:.3f}, more than {self.max_spread:g}")
+        if self.max_outliers is not None and outliers > self.max_outliers:
+            found.append(f"{outliers} outliers, more than {self.max_outliers}")
+        return found
+
+
 def _file_name_pattern(name: str) -> None:
     hint = "such as {stem}-{style}{suffix}: it must hold {stem} and end in {suffix}"
     try:

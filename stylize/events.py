@@ -164,6 +164,71 @@ class ApplyDone:
     stopped: str
 
 
+@dataclass(frozen=True)
+class AuditStarted:
+    """Of `sources` of the `photos` it is known what they were made from."""
+
+    photos: int
+    sources: int
+
+
+@dataclass(frozen=True)
+class PhotoSeen:
+    """A photo that has been measured."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class PhotoAudited:
+    """A photo in its set. `distance` is that from the set's centre, `before` that of its source
+    from the centre of the sources, `style_distance` that from the style's picture. `reasons` say
+    why it does not belong, if it does not; `measures` are named in `audit.MEASURES`."""
+
+    path: Path
+    distance: float
+    before: float | None
+    style_distance: float | None
+    measures: dict[str, float]
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AuditDone:
+    """Of the set: `spread` is the mean distance from its centre, `spread_before` that of the
+    sources, `deviations` the standard deviation of each measure."""
+
+    photos: int
+    failed: int
+    spread: float
+    spread_before: float | None
+    style_distance: float | None
+    outliers: int
+    deviations: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LightingMeasured:
+    """One photo under every light, by name: the mean CIEDE2000 of all pixels between it and the
+    photo in its own light, of the photos and of what the style makes of them."""
+
+    path: Path
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LightingDone:
+    """Medians over the photos: by light, and over all of them (`spread`)."""
+
+    photos: int
+    failed: int
+    spread: float
+    spread_before: float
+    before: dict[str, float]
+    after: dict[str, float]
+
+
 Event = (
     Backend
     | PhotoSkipped
@@ -181,4 +246,10 @@ Event = (
     | PhotoDone
     | PhotoFailed
     | ApplyDone
+    | AuditStarted
+    | PhotoSeen
+    | PhotoAudited
+    | AuditDone
+    | LightingMeasured
+    | LightingDone
 )

@@ -44,7 +44,7 @@ class StyleHeader:
     `losses` are rows of (step, {loss name: value}) thinned out over the run; `licence` is that of
     the weights, `StylePicture.licence` that of a style picture. `base_sha256` is the digest of the
     file that the training started from (`TrainConfig.base`), if any; a style of norms only needs it
-    to be used.
+    to be used. `target` is what the pictures look like to VGG-16 (`appearance.pack`).
     """
 
     name: str
@@ -53,6 +53,7 @@ class StyleHeader:
     pictures: list[StylePicture]
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     base_sha256: str = ""
+    target: str = ""
     licence: str = "Apache-2.0"
     package_version: str = __version__
     format_version: int = FORMAT_VERSION
@@ -88,6 +89,7 @@ class StyleHeader:
                 pictures=[_picture(entry) for entry in _pictures(values)],
                 losses=[(int(step), dict(row)) for step, row in values["losses"]],
                 base_sha256=_text(values, "base_sha256") if "base_sha256" in values else "",
+                target=_text(values, "target") if "target" in values else "",
                 licence=_text(values, "licence"),
                 package_version=_text(values, "package_version"),
             )

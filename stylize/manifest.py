@@ -85,7 +85,7 @@ class Manifest:
         """Of the output of `job`, were it made anew with that mask, style (sha256) and options."""
         if not os.path.lexists(job.target):
             return State.NEW
-        record = self._record(job)
+        record = self.record(job.place, job.target)
         if record is None:
             return State.FOREIGN
         try:
@@ -101,12 +101,12 @@ class Manifest:
 
     def foreign(self, job: Job) -> bool:
         """Whether a file that stylize did not write stands where the output shall go."""
-        return os.path.lexists(job.target) and self._record(job) is None
+        return os.path.lexists(job.target) and self.record(job.place, job.target) is None
 
-    def _record(self, job: Job) -> Record | None:
-        """Of the file that stands under the job's name now."""
+    def record(self, place: Path, target: Path) -> Record | None:
+        """Of the file that is at `place` in the folder, by the path `target`, as it is now."""
         try:
-            return self._records.get(str(job.place), {}).get(digest(job.target))
+            return self._records.get(str(place), {}).get(digest(target))
         except OSError:
             return None
 

@@ -186,7 +186,7 @@ class Pipeline:
             record = Record(
                 target=str(job.place),
                 output=hashlib.sha256(content).hexdigest(),
-                source=str(job.source),
+                source=str(job.source.absolute()),
                 size=work.size,
                 sha256=work.sha256,
                 mask=work.mask_sha256,

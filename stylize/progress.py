@@ -111,17 +111,17 @@ def _print_summary(
     if failures:
         _print_reasons(console, "Failed", ((p.source, p.reason) for p in failures))
     table = Table(show_header=False)
-    table.add_row("stylized", f"{_count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
+    table.add_row("stylized", f"{count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
     if done.current:
-        table.add_row("up to date", _count(done.current, "photo"))
+        table.add_row("up to date", count(done.current, "photo"))
     if done.failed:
-        table.add_row("failed", f"[red]{_count(done.failed, 'photo')}[/red]")
+        table.add_row("failed", f"[red]{count(done.failed, 'photo')}[/red]")
     if done.failures:
         table.add_row("", Text(shown(done.failures), overflow="fold"))
     if done.stopped:
         table.add_row("stopped", f"[red]{_stopped(done)}[/red]")
     if ignored:
-        table.add_row("ignored", f"{_count(ignored, 'other file')}")
+        table.add_row("ignored", f"{count(ignored, 'other file')}")
     if done.done and done.seconds:
         speed = f"{done.done / done.seconds:.2f} photos/s, "
         speed += f"{done.megapixels / done.seconds:.2f} megapixels/s"
@@ -144,7 +144,7 @@ def _begun(event: PhotoBegun) -> str:
 
 
 def _stopped(done: ApplyDone) -> str:
-    return f"{done.stopped}: {_count(done.left, 'photo')} not begun"
+    return f"{done.stopped}: {count(done.left, 'photo')} not begun"
 
 
 def print_plan(console: Console, plan: Sequence[Planned], ignored: int) -> None:
@@ -156,8 +156,8 @@ def print_plan(console: Console, plan: Sequence[Planned], ignored: int) -> None:
         console.print(Text(line), soft_wrap=True)
     counts = Counter(event.state for event in plan)
     parts = [f"{count} {state}" for state, count in sorted(counts.items())]
-    parts += [_count(ignored, "other file") + " ignored"] if ignored else []
-    console.print(Text(f"{_count(len(plan), 'photo')}: {', '.join(parts)}"), soft_wrap=True)
+    parts += [count(ignored, "other file") + " ignored"] if ignored else []
+    console.print(Text(f"{count(len(plan), 'photo')}: {', '.join(parts)}"), soft_wrap=True)
 
 
 def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
@@ -174,7 +174,7 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     line = f"skipped {shown(event.path)}: {event.reason}"
                     live.console.print(Text(line, style="yellow"), soft_wrap=True)
                 case TrainingStarted():
-                    title = f"training {event.name} on {_count(event.photos, 'photo')}"
+                    title = f"training {event.name} on {count(event.photos, 'photo')}"
                     if skipped:
                         title += f" ({skipped} skipped)"
                     first = f", from step {event.first_step}" if event.first_step else ""
@@ -239,7 +239,7 @@ def _backend(event: Backend) -> str:
     return f"{where}, precision {event.precision}, instance norm by {event.norm}"
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 

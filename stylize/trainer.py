@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from stylize.appearance import centre, channel_statistics, pack
 from stylize.checkpoint import RunState
 from stylize.config import TrainConfig
 from stylize.device import Compute
@@ -57,7 +58,6 @@ class Trainer:
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         """`pictures` are at their working size; `start` are weights in place of random ones."""
-        self._header = header
         self.name = header.name
         self.config = header.training
         self.compute = compute
@@ -69,11 +69,13 @@ class Trainer:
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
         targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
+        weights = [picture.weight for picture in header.pictures]
         if self.config.many:
             self.objectives = [Objective(vgg, [target]) for target in targets]
         else:
-            weights = [picture.weight for picture in header.pictures]
             self.objectives = [Objective(vgg, targets, weights)]
+        looks = centre([channel_statistics(vgg, target) for target in targets], weights)
+        self._header = replace(header, target=pack(looks))
         torch.manual_seed(self.config.seed)
         self.network = self._build(start)
         self.average = self._build(start).requires_grad_(False).eval()

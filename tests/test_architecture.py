@@ -25,7 +25,7 @@ LEVELS = (
         *("instance_norm_triton", "instance_norm_kernels", "network", "strips"),
         *("checkpoint", "many_styles"),
     ),
-    ("vgg", "loss"),
+    ("vgg", "loss", "appearance"),
     (
         "optimizer",
         "trainer",
@@ -38,9 +38,12 @@ LEVELS = (
         "pipeline",
         "apply",
         "train",
+        "audit",
+        "light_spread",
         "progress",
+        "progress_audit",
     ),
-    ("cli_common", "cli_apply", "cli_train", "cli", "__main__"),
+    ("cli_common", "cli_apply", "cli_train", "cli_audit", "cli", "__main__"),
 )
 WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")
 

@@ -33,7 +33,12 @@ def test_transfer_function_at_known_values(stored, light):
 # CIE 15: illuminant A is a black body of 2856 K; the others from Planck's law and CIE 1931.
 @pytest.mark.parametrize(
     ("kelvin", "x", "y"),
-    [(2000, 0.5267, 0.4133), (2856, 0.4476, 0.4074), (6500, 0.3135, 0.3237), (10000, 0.2807, 0.2884)],
+    [
+        (2000, 0.5267, 0.4133),
+        (2856, 0.4476, 0.4074),
+        (6500, 0.3135, 0.3237),
+        (10000, 0.2807, 0.2884),
+    ],
 )
 def test_black_bodies_have_the_known_chromaticity(kelvin, x, y):
     assert planckian(kelvin) == pytest.approx((x, y), abs=1e-3)

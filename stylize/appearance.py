@@ -1,0 +1,176 @@
+"""What a picture looks like, in numbers that can be compared between pictures.
+
+Colours are CIE L*a*b* (D65). Pictures are looked at with their short side at SHORT pixels, so that
+their own size makes no difference.
+"""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from stylize.config import STYLE_LAYERS
+from stylize.errors import StyleFileError, UsageError
+from stylize.images import Photo, with_short_side
+from stylize.masks import product_mask
+from stylize.tensors import to_tensor
+from stylize.vgg import VGG16Features
+
+SHORT = 256  # pixels
+FRAME = 0.03  # of the short side: where the ground is looked at if it is not known
+FINE = 8.0  # pixels: standard deviation of the blur that takes away what is no stroke
+DARK = 0.02  # percent of the pixels are darker
+ANOTHER = 15  # in L*a*b*: another colour than that of the ground
+MOST_CUT = 0.25  # of the frame, if what is left shall count as ground
+WIDTHS = dict(zip(STYLE_LAYERS, (64, 128, 256, 512), strict=True))  # channels
+
+Statistics = dict[str, Tensor]  # layer -> (2, C): mean and standard deviation of each channel
+Plane = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """`measures` are named in `audit.MEASURES`; `statistics` are VGG-16's."""
+
+    measures: dict[str, float]
+    statistics: Statistics
+
+
+def need_colours() -> None:
+    """Raises UsageError if the library for colours is not installed."""
+    if find_spec("skimage") is None:
+        raise UsageError("measuring colours needs scikit-image", 'pip install "stylize[audit]"')
+
+
+def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:
+    """Measure a picture. `mask` (mode L, of any size) says what is product; without one, it is
+    told by transparency or a flat ground. Where there is none, all counts as product, there is no
+    `share`, and the ground is what the frame is nearly all made of, if it is.
+
+    Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He et
+    al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
+    """
+    rgb = with_short_side(photo.rgb, SHORT)
+    alpha = photo.alpha and photo.alpha.resize(rgb.size, Image.Resampling.BOX)
+    mask = mask or product_mask(Photo(rgb, alpha))
+    lab = to_lab(rgb)
+    frame = lab[_frame(*lab.shape[:2])]
+    edge = np.median(frame, axis=0)
+    product = np.ones(lab.shape[:2], np.bool_)
+    if mask is not None:
+        product = np.asarray(mask.resize(rgb.size, Image.Resampling.BOX)) > 127
+    known = bool(product.any() and not product.all())
+    inside = lab[product] if known else lab.reshape(-1, 3)
+    ground = np.median(lab[~product], axis=0) if known else edge
+    cut = np.mean(np.linalg.norm(frame - edge, axis=1) > ANOTHER)
+    measures = {
+        "lightness": inside[:, 0].mean(),
+        "contrast": inside[:, 0].std(),
+        "red": inside[:, 1].mean(),
+        "yellow": inside[:, 2].mean(),
+        "veil": np.percentile(np.asarray(rgb).min(axis=2) / 2.55, DARK),
+        "cut": cut,
+        "strokes": math.log2(stroke_scale(lab[..., 0])),
+    }
+    if known:
+        measures["share"] = product.mean()
+    if known or cut <= MOST_CUT:
+        names = ("ground lightness", "ground red", "ground yellow")
+        measures |= dict(zip(names, ground, strict=True))
+    statistics = channel_statistics(vgg, to_tensor(rgb)[None])
+    return Appearance({name: float(value) for name, value in measures.items()}, statistics)
+
+
+def to_lab(rgb: Image.Image) -> Plane:
+    """(H, W, 3): lightness 0 to 100, green to red, blue to yellow."""
+    from skimage.color import rgb2lab
+
+    lab: Plane = rgb2lab(np.asarray(rgb) / 255.0)
+    return lab
+
+
+def color_difference(one: Image.Image, other: Image.Image) -> float:
+    """CIEDE2000 (Sharma et al. 2005) of two pictures in mode RGB, mean over pixels: 1 can just be
+    seen, side by side; 10 at a glance."""
+    from skimage.color import deltaE_ciede2000
+
+    difference: Plane = deltaE_ciede2000(to_lab(one), to_lab(other))  # type: ignore[no-untyped-call]
+    return float(difference.mean())
+
+
+def stroke_scale(lightness: Plane) -> float:
+    """The wavelength, in pixels, of what is fine in a picture (H, W); of a flat one 1.
+
+    That of a sinusoid is its own: 2 pi times the deviation over that of the slope (Rice 1944,
+    section 3.3), of what is left when a blur of FINE pixels is taken away.
+    """
+    from skimage.filters import gaussian
+
+    blurred: Plane = gaussian(lightness, FINE, mode="reflect")  # type: ignore[no-untyped-call]
+    fine = lightness - blurred
+    slope = np.mean(np.diff(fine, axis=0) ** 2) + np.mean(np.diff(fine, axis=1) ** 2)
+    return 1.0 if slope < 1e-6 else max(1.0, 2 * math.pi * float(np.sqrt(fine.var() / slope)))
+
+
+@torch.inference_mode()
+def channel_statistics(vgg: VGG16Features, image: Tensor) -> Statistics:
+    """Of the layers that the style loss sees, for one (1, 3, H, W) picture; fp32, on the CPU."""
+    features: Mapping[str, Tensor] = vgg(image, STYLE_LAYERS)
+    found = {}
+    for layer in STYLE_LAYERS:
+        deviation, mean = torch.std_mean(features[layer][0].float(), dim=(1, 2), correction=0)
+        found[layer] = torch.stack([mean, deviation]).cpu()
+    return found
+
+
+def centre(several: Sequence[Statistics], weights: Sequence[float] = ()) -> Statistics:
+    """Their mean, by `weights` (default: all the same)."""
+    shares = torch.tensor(weights or [1.0] * len(several))
+    shares = (shares / shares.sum()).view(-1, 1, 1)
+    return {
+        layer: (torch.stack([statistics[layer] for statistics in several]) * shares).sum(0)
+        for layer in STYLE_LAYERS
+    }
+
+
+def distance(statistics: Statistics, target: Statistics) -> float:
+    """The root of the mean over layers of |difference|^2 / |target|^2: 0 the same, 1 far away."""
+    squares = [
+        ((statistics[layer] - target[layer]).square().sum() / target[layer].square().sum()).item()
+        for layer in STYLE_LAYERS
+    ]
+    return math.sqrt(sum(squares) / len(squares))
+
+
+def _frame(height: int, width: int) -> NDArray[np.bool_]:
+    frame = np.ones((height, width), np.bool_)
+    edge = max(1, round(FRAME * min(height, width)))
+    frame[edge:-edge, edge:-edge] = False
+    return frame
+
+
+def pack(statistics: Statistics) -> str:
+    """As text, for the header of a style: half precision, base64."""
+    numbers = torch.cat([statistics[layer].flatten() for layer in STYLE_LAYERS])
+    # Activations reach some ten thousands: their logarithm fits into half precision.
+    return base64.b64encode(numbers.log1p().half().numpy().tobytes()).decode()
+
+
+def unpack(text: str) -> Statistics:
+    """What `pack` has made; raises StyleFileError if it is anything else."""
+    sizes = [2 * WIDTHS[layer] for layer in STYLE_LAYERS]
+    try:
+        numbers = np.frombuffer(base64.b64decode(text, validate=True), np.float16)
+    except ValueError as error:
+        raise StyleFileError(f"what its picture looks like is damaged ({error})") from error
+    if len(numbers) != sum(sizes) or not np.isfinite(numbers).all():
+        raise StyleFileError("what its picture looks like is damaged")
+    parts = torch.split(torch.from_numpy(numbers.astype(np.float32)).expm1(), sizes)
+    return {layer: part.view(2, -1) for layer, part in zip(STYLE_LAYERS, parts, strict=True)}
