@@ -54,8 +54,8 @@ def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -
     told by transparency or a flat ground. Where there is none, all counts as product, there is no
     `share`, and the ground is what the frame is nearly all made of, if it is.
 
-    Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He et
-    al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
+    Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He
+    et al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
     """
     rgb = with_short_side(photo.rgb, SHORT)
     alpha = photo.alpha and photo.alpha.resize(rgb.size, Image.Resampling.BOX)

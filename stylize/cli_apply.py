@@ -80,7 +80,15 @@ def apply(
             help="Stylize the product only: what is opaque, or not flat background.",
             rich_help_panel=LOOK,
         ),
-    ] = _APPLY.look.keep_background,
+    ] = False,
+    cut_out: Annotated[
+        bool,
+        typer.Option(
+            "--cut-out",
+            help="Stylize the product only, and make the rest transparent (PNG, WebP, AVIF, TIFF).",
+            rich_help_panel=LOOK,
+        ),
+    ] = False,
     stroke: Annotated[
         str,
         typer.Option(
@@ -94,7 +102,7 @@ def apply(
         typer.Option(
             metavar="DIR",
             help="Folder that mirrors the inputs, with masks (white: product), as rembg makes "
-            "them; implies --keep-background.",
+            "them; implies --keep-background, unless --cut-out.",
             rich_help_panel=LOOK,
         ),
     ] = _APPLY.masks,
@@ -184,7 +192,7 @@ def apply(
         look=Look(
             strength,
             preserve_color,
-            keep_background or masks is not None,
+            _background(keep=keep_background, cut_out=cut_out, masks=masks is not None),
             _stroke(stroke),
             statistics,
         ),
@@ -232,6 +240,12 @@ def apply(
                 complete = not event.failed and not event.left
     if not complete:
         raise typer.Exit(SOME_FAILED)
+
+
+def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:
+    if keep and cut_out:
+        raise UsageError("--keep-background and --cut-out exclude each other", "give one of them")
+    return "transparent" if cut_out else "keep" if keep or masks else "stylize"
 
 
 def _stroke(text: str) -> float | None:

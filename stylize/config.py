@@ -13,6 +13,7 @@ PRECISIONS = ("auto", "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 STATISTICS = ("exact", "thumbnail")
+BACKGROUNDS = ("stylize", "keep", "transparent")
 VGG_SOURCES = ("shipped", "torchvision")
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 NORM_BACKENDS = ("auto", "torch", "triton")
@@ -183,15 +184,15 @@ class Look(_Settings):
     """What is made of the network's result, without any training.
 
     `strength` 0 is the photo, 1 the stylized picture. `preserve_color` takes lightness from the
-    stylized picture and colour from the photo. `keep_background` leaves everything outside of a
-    photo's mask as it is. `stroke` is the size of the strokes in relation to the picture, 1 that of
-    the training; without, they are as large in pixels. `statistics` are those of the whole photo
+    stylized picture and colour from the photo. `background` says what becomes of everything outside
+    of a photo's mask: stylized, kept as it is, or transparent. `stroke` is the size of the strokes
+    in relation to the picture, 1 that of the training; without, they are as large in pixels. `statistics` are those of the whole photo
     ("exact") or, if it is large, of a "thumbnail".
     """
 
     strength: float = 1.0
     preserve_color: bool = False
-    keep_background: bool = False
+    background: str = "stylize"
     stroke: float | None = None
     statistics: str = "exact"
 
@@ -199,13 +200,19 @@ class Look(_Settings):
         if self.stroke is not None and not 0.1 <= self.stroke <= 4:
             raise UsageError(f"stroke is {self.stroke}", "it must be from 0.1 to 4")
         _one_of("statistics", self.statistics, STATISTICS)
+        _one_of("background", self.background, BACKGROUNDS)
         if not 0 <= self.strength <= 1:
             raise UsageError(f"strength is {self.strength}", "it must be from 0 to 1")
 
     @property
     def plain(self) -> bool:
         """Whether the network's result is left as it is."""
-        return self.strength == 1 and not self.preserve_color and not self.keep_background
+        return self.strength == 1 and not self.preserve_color and not self.masked
+
+    @property
+    def masked(self) -> bool:
+        """Whether it matters what is product in a photo."""
+        return self.background != "stylize"
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,10 @@ def apply_look(stylized: Tensor, photo: Tensor, mask: Tensor | None, look: Look)
         stylized = preserve_color(stylized, photo)
     if look.strength < 1:
         stylized = fuse(stylized, photo, look.strength)
-    if look.keep_background and mask is not None:
-        stylized = keep_background(stylized, photo, mask)
+    if mask is not None and look.background == "keep":
+        return keep_background(stylized, photo, mask)
+    if mask is not None and look.background == "transparent":
+        return _inside(stylized, mask)
     return stylized
 
 
@@ -108,8 +110,12 @@ def keep_background(stylized: Tensor, photo: Tensor, mask: Tensor) -> Tensor:
     leave a seam. They are mixed anew, of the clear background and the clear product next to them.
     """
     ground = torch.where(mask > 0, _spread(photo, mask == 0), photo)
-    inside = torch.where(mask < 1, _spread(stylized, mask == 1), stylized)
-    return torch.lerp(ground, inside, mask)
+    return torch.lerp(ground, _inside(stylized, mask), mask)
+
+
+def _inside(stylized: Tensor, mask: Tensor) -> Tensor:
+    """Of a soft edge, only the colour of the product."""
+    return torch.where(mask < 1, _spread(stylized, mask == 1), stylized)
 
 
 def to_oklab(image: Tensor) -> Tensor:

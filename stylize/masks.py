@@ -3,9 +3,11 @@
 Masks are pictures in mode L of the photo's size: 255 on the product, 0 on the background.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageChops
 
 from stylize.images import Photo
 
@@ -31,6 +33,14 @@ def product_mask(photo: Photo) -> Image.Image | None:
     if photo.alpha is not None and photo.alpha.getextrema() != (255, 255):
         return from_alpha(photo.alpha)
     return flat_background(photo.rgb)
+
+
+def cut_out(photo: Photo) -> Photo:
+    """The photo, transparent where its mask says background."""
+    if photo.mask is None:
+        return photo
+    alpha = photo.mask if photo.alpha is None else ImageChops.multiply(photo.alpha, photo.mask)
+    return replace(photo, alpha=alpha)
 
 
 def from_alpha(alpha: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ from stylize.events import PhotoFailed
 from stylize.files import FORMATS, digest, open_file
 from stylize.formats import fit
 from stylize.images import Picture, check_pixels, measure, read_mask, read_picture
-from stylize.masks import product_mask
+from stylize.masks import cut_out, product_mask
 from stylize.memory import PICTURE, Budget, Need, Room, Way, affordable
 from stylize.metadata import Metadata
 from stylize.style import Style
@@ -114,7 +114,7 @@ class Reader:
         check_pixels(extent.pixels, self.config.max_megapixels * 1e6)
         pixels = extent.size[0] * extent.size[1]
         aside = extent.decoding
-        if self.config.look.keep_background:
+        if self.config.look.masked:
             aside += MASKING * pixels
         if task.mask is not None:
             aside += measure(task.mask).decoding
@@ -152,8 +152,10 @@ class Reader:
             picture = read_picture(source, file, most, self.config.size, gps=gps)
         if self.config.strip:
             picture = replace(picture, metadata=Metadata())
-        if self.config.look.keep_background:
-            picture = _with_masks(picture, task, most)
+        if self.config.look.masked:
+            picture = _with_masks(
+                picture, task, most, cut=self.config.look.background == "transparent"
+            )
         if need.way is Way.APPROXIMATE:
             picture = replace(picture, warnings=(*picture.warnings, APPROXIMATE))
         picture = fit(picture, task.job.target.suffix)
@@ -162,12 +164,14 @@ class Reader:
         return Work(task, picture, size, sha256, mask_sha256, seconds, need)
 
 
-def _with_masks(picture: Picture, task: Task, max_pixels: float) -> Picture:
-    """Every frame with the mask of its product: from the task's file, or found in the frame."""
+def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -> Picture:
+    """Every frame with the mask of its product, from the task's file or found in the frame; `cut`:
+    transparent elsewhere."""
     sizes = {frame.size for frame in picture.frames}
     given = {size: read_mask(task.mask, size, max_pixels) for size in sizes} if task.mask else {}
     found = [product_mask(replace(f, mask=given.get(f.size))) for f in picture.frames]
     frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
+    frames = tuple(cut_out(frame) for frame in frames) if cut else frames
     warnings = picture.warnings + ((NO_MASK,) if None in found else ())
     return replace(picture, frames=frames, warnings=warnings)
 

@@ -19,7 +19,7 @@ from stylize.header import StyleHeader
 from stylize.images import Photo, merge_alpha, split_photo
 from stylize.instance_norm_ops import backend
 from stylize.look import REACH, SHRINK, apply_look
-from stylize.masks import balance, product_mask
+from stylize.masks import balance, cut_out, product_mask
 from stylize.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.strips import Rows, Run, Strips, cut
 from stylize.tensors import to_mask, to_picture, to_tensor
@@ -76,7 +76,7 @@ class Style:
     ) -> Image.Image:
         """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
 
-        To keep its background, what is product is found by `product_mask`; a picture without a
+        Where `look` treats its background in another way, what is product is found by `product_mask`; a picture without a
         plain background or transparency is stylized whole. One whose activations take more than
         `max_memory` bytes (without: half of what is free) goes through in strips.
 
@@ -85,8 +85,10 @@ class Style:
                 takes more memory whatever is done.
         """
         photo = split_photo(picture)
-        if look.keep_background:
+        if look.masked:
             photo = replace(photo, mask=product_mask(photo))
+        if look.background == "transparent":
+            photo = cut_out(photo)
         budget = make_budget(max_memory, self.compute.device)
         need = affordable(self.ways(photo.size, look), budget)
         return self.stylize_photos([photo], look, need)[0]
@@ -119,7 +121,7 @@ class Style:
         Raises:
             OSError: there is no room on the disk.
         """
-        masks = [photo.mask if look.keep_background else None for photo in photos]
+        masks = [photo.mask if look.masked else None for photo in photos]
         weights = [
             balance(photo.rgb) if mask is None else mask
             for photo, mask in zip(photos, masks, strict=True)

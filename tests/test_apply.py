@@ -274,7 +274,7 @@ def test_pages_of_other_proportions_than_their_mask_fail_alone(style_file, photo
     pages[0].save(photos / "pages.tif", save_all=True, append_images=pages[1:])
     (tmp_path / "masks").mkdir()
     Image.new("L", (64, 48), 255).save(tmp_path / "masks" / "pages.png")
-    config = ApplyConfig(look=Look(keep_background=True), masks=str(tmp_path / "masks"))
+    config = ApplyConfig(look=Look(background="keep"), masks=str(tmp_path / "masks"))
     events = run(style_file, [photos], tmp_path / "out", config)
     assert set(failures(events)) == {"pages.tif"}
     assert events[-1].done == 6
@@ -504,7 +504,7 @@ def test_a_background_is_kept_byte_by_byte(style_file, tmp_path, found_by):
         (tmp_path / "masks" / "sub").mkdir(parents=True)
         Image.fromarray(np.uint8(product) * 255).save(tmp_path / "masks" / "sub" / "a.png")
     picture.save(source)
-    config = ApplyConfig(device="cpu", look=Look(keep_background=True), masks=masks)
+    config = ApplyConfig(device="cpu", look=Look(background="keep"), masks=masks)
     events = run(style_file, [tmp_path / "in"], tmp_path / "out", config)
     (done,) = [event for event in events if isinstance(event, PhotoDone)]
     assert not done.warnings
@@ -519,7 +519,7 @@ def test_a_background_is_kept_byte_by_byte(style_file, tmp_path, found_by):
 
 def test_a_photo_without_plain_background_is_stylized_and_it_is_said(style_file, tmp_path):
     draw_picture(1, 96, 96).save(tmp_path / "a.png")
-    config = ApplyConfig(device="cpu", look=Look(keep_background=True))
+    config = ApplyConfig(device="cpu", look=Look(background="keep"))
     events = run(style_file, [tmp_path / "a.png"], tmp_path / "out", config)
     (done,) = [event for event in events if isinstance(event, PhotoDone)]
     assert done.warnings == (
@@ -534,7 +534,7 @@ def test_a_mask_that_does_not_fit_fails_its_photo(style_file, tmp_path):
     (tmp_path / "masks").mkdir()
     draw_picture(1).save(tmp_path / "in" / "a.png")
     Image.new("L", (64, 20)).save(tmp_path / "masks" / "a.png")
-    config = ApplyConfig(look=Look(keep_background=True), masks=str(tmp_path / "masks"))
+    config = ApplyConfig(look=Look(background="keep"), masks=str(tmp_path / "masks"))
     events = run(style_file, [tmp_path / "in"], tmp_path / "out", config)
     assert "its mask" in failures(events)["a.png"]
 

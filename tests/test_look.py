@@ -128,7 +128,7 @@ def test_recolouring_keeps_an_edge_sharp():
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (5, 3)])
 def test_small_pictures(size):
     one, two = torch.rand(2, 1, 3, *size)
-    look = Look(strength=0.5, preserve_color=True, keep_background=True)
+    look = Look(strength=0.5, preserve_color=True, background="keep")
     found = apply_look(one, two, torch.rand(1, 1, *size), look)
     assert found.shape == one.shape
     assert 0 <= found.min() <= found.max() <= 1
@@ -164,10 +164,10 @@ def test_the_order_and_the_defaults():
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 20:40] = 1
     assert apply_look(stylized, photo, mask, Look()) is stylized
-    found = apply_look(stylized, photo, mask, Look(0.6, preserve_color=True, keep_background=True))
+    found = apply_look(stylized, photo, mask, Look(0.6, preserve_color=True, background="keep"))
     expected = keep_background(fuse(preserve_color(stylized, photo), photo, 0.6), photo, mask)
     assert torch.equal(found, expected)
-    assert apply_look(stylized, photo, None, Look(keep_background=True)) is stylized
+    assert apply_look(stylized, photo, None, Look(background="keep")) is stylized
 
 
 @pytest.mark.parametrize("height", [64, 61, 40])
@@ -177,7 +177,7 @@ def test_rows_far_away_have_no_influence(height):
     mask = torch.zeros(1, 1, height, 64)
     mask[..., 20:30] = 0.5
     mask[..., 30:40] = 1
-    look = Look(0.6, preserve_color=True, keep_background=True)
+    look = Look(0.6, preserve_color=True, background="keep")
     whole = apply_look(stylized, photo, mask, look)
     for top, bottom in ((0, 9), (30, 37), (36, height)):
         first, last = max(0, top - REACH) // SHRINK * SHRINK, bottom + REACH

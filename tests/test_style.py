@@ -65,7 +65,7 @@ def on_white(seed: int) -> Image.Image:
 
 def test_a_plain_background_is_kept(style):
     picture = on_white(0)
-    out = np.asarray(style.stylize(picture, Look(keep_background=True)))
+    out = np.asarray(style.stylize(picture, Look(background="keep")))
     product = np.asarray(flat_background(picture)) > 0
     assert 700 < product.sum() < 1100
     assert (out[~product] == 255).all()
@@ -88,7 +88,7 @@ def test_only_the_product_counts_when_its_background_is_kept(style):
         pixels = [np.asarray(style.stylize_photos([each], look)[0], int) for each in (one, two)]
         return np.abs(pixels[0] - pixels[1])[88:112, 88:112].max()
 
-    assert difference(Look(keep_background=True)) <= 1
+    assert difference(Look(background="keep")) <= 1
     assert difference(Look()) > 5
 
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_seen_keeps_its_bytes(style):
     alpha[20:50, 20:50] = 255
     alpha[20, 20:50] = 100
     picture.putalpha(Image.fromarray(alpha))
-    out = np.asarray(style.stylize(picture, Look(keep_background=True)))
+    out = np.asarray(style.stylize(picture, Look(background="keep")))
     assert np.array_equal(out[alpha == 0], np.asarray(picture)[alpha == 0])
     assert np.array_equal(out[..., 3], alpha)
     images, masks = to_tensor(picture.convert("RGB")), torch.from_numpy(alpha > 0).float()
@@ -109,13 +109,13 @@ def test_what_cannot_be_seen_keeps_its_bytes(style):
 def test_photos_with_and_without_a_mask_in_one_batch(style):
     masked = Photo(on_white(0), mask=flat_background(on_white(0)))
     whole = Photo(draw_picture(1, 72, 64))
-    look = Look(keep_background=True)
+    look = Look(background="keep")
     batch = style.stylize_photos([masked, whole], look)
     alone = [style.stylize_photos([photo], look)[0] for photo in (masked, whole)]
     for one, two in zip(batch, alone, strict=True):
         assert np.abs(np.asarray(one, int) - np.asarray(two, int)).max() <= 1
     assert np.array_equal(alone[1], style.stylize(whole.rgb))
-    # A mask is a thing of keep_background alone.
+    # A mask is a thing of backgrounds that are not stylized.
     assert np.array_equal(style.stylize_photos([masked])[0], style.stylize(masked.rgb))
 
 
@@ -137,8 +137,8 @@ LOOKS = [
     Look(),
     Look(strength=0.5),
     Look(preserve_color=True),
-    Look(keep_background=True),
-    Look(strength=0.7, preserve_color=True, keep_background=True),
+    Look(background="keep"),
+    Look(strength=0.7, preserve_color=True, background="keep"),
 ]
 
 
@@ -172,7 +172,7 @@ def test_balance_counts_in_strips_as_well(style, monkeypatch):
 def test_an_empty_mask_is_none_in_strips_as_well(style, monkeypatch):
     photo = Photo(draw_picture(0, 70, 90), mask=Image.new("L", (70, 90)))
     narrow_strips(monkeypatch)
-    look = Look(keep_background=True)
+    look = Look(background="keep")
     found = style.stylize_photos([photo], look, Need(Way.STRIPS, 0, 0))[0]
     assert np.array_equal(found, photo.rgb)  # all of it is background
 
@@ -218,7 +218,7 @@ def test_a_mask_that_vanishes_in_the_thumbnail(style, monkeypatch):
     mask.putpixel((100, 100), 20)
     monkeypatch.setattr("stylize.style.THUMBNAIL", 30)
     photo = Photo(draw_picture(0, 300, 200), mask=mask)
-    look = Look(keep_background=True, statistics="thumbnail")
+    look = Look(background="keep", statistics="thumbnail")
     found = np.asarray(style.stylize_photos([photo], look, Need(Way.APPROXIMATE, 0, 0))[0])
     assert np.array_equal(found[:80], np.asarray(photo.rgb)[:80])
 
