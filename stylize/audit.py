@@ -30,6 +30,7 @@ from stylize.vgg import VGG16Features, load_vgg16
 LOOKED_AT = 1024  # pixels on the longest side, as it is decoded
 FAR = 3.5  # modified z-score of an outlier (Iglewicz & Hoaglin 1993, section 3.3)
 FEWEST = 5  # photos that outliers can be told from
+AHEAD = 4  # photos that are decoded before they are measured
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Seen:
 
     path: Path
     now: Appearance
+    source: Path | None
     before: Appearance | None
 
 
@@ -97,15 +99,15 @@ def audit(
     yield from failures
     seen = []
     pairs = [(path, sources.get(path)) for path in photos]
-    for path, reading in zip(photos, prefetch(_read, pairs, 4), strict=True):
+    for pair, reading in zip(pairs, prefetch(_read, pairs, AHEAD), strict=True):
         try:
-            picture, source = reading.result()
+            read = reading.result()
         except ImageError as error:
-            failures.append(PhotoFailed(path, str(error)))
+            failures.append(PhotoFailed(pair[0], str(error)))
             yield failures[-1]
         else:
-            seen.append(_see(path, picture, source, vgg))
-            yield PhotoSeen(path)
+            seen.append(_see(pair, read, vgg))
+            yield PhotoSeen(pair[0])
     if len(seen) < 2:
         raise UsageError(f"no two photos in {folder} can be read", "a set is two photos or more")
     yield from compare(seen, target, len(failures))
@@ -120,6 +122,7 @@ def compare(seen: Sequence[Seen], target: Statistics | None, failed: int = 0) ->
     audited = [
         PhotoAudited(
             path=each.path,
+            source=each.source,
             distance=away,
             before=before.get(id(each.before)),
             style_distance=distance(each.now.statistics, target) if target else None,
@@ -204,8 +207,11 @@ def _read(pair: tuple[Path, Path | None]) -> tuple[Photo, Photo | None]:
         return picture, None
 
 
-def _see(path: Path, picture: Photo, source: Photo | None, vgg: VGG16Features) -> Seen:
+def _see(
+    pair: tuple[Path, Path | None], read: tuple[Photo, Photo | None], vgg: VGG16Features
+) -> Seen:
     """Where the product is, the source knows better: its ground has no strokes."""
+    picture, source = read
     mask = product_mask(picture if source is None else source)
     before = look_at(source, vgg, mask) if source else None
-    return Seen(path, look_at(picture, vgg, mask), before)
+    return Seen(pair[0], look_at(picture, vgg, mask), pair[1] if source else None, before)

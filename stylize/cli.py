@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from stylize import cli_apply, cli_audit, cli_train, progress
+from stylize import cli_apply, cli_audit, cli_job, cli_train, progress
 from stylize._version import __version__
 from stylize.assets import shipped, style_files
 from stylize.cli_common import FIRST, WRONG_USAGE, err, out
@@ -27,6 +27,7 @@ app = typer.Typer(
 app.command(epilog=cli_apply.EPILOG)(cli_apply.apply)
 app.command(epilog=cli_train.EPILOG)(cli_train.train)
 app.command(epilog=cli_audit.EPILOG)(cli_audit.audit)
+app.add_typer(cli_job.app)
 
 
 def main() -> None:

@@ -186,6 +186,7 @@ class PhotoAudited:
     why it does not belong, if it does not; `measures` are named in `audit.MEASURES`."""
 
     path: Path
+    source: Path | None
     distance: float
     before: float | None
     style_distance: float | None
@@ -229,6 +230,44 @@ class LightingDone:
     after: dict[str, float]
 
 
+@dataclass(frozen=True)
+class VariantPlanned:
+    """What a job would do for one variant of one style: `states` counts photos by that of their
+    output now, `ignored` other files."""
+
+    style: str
+    variant: str
+    output: Path
+    states: dict[str, int]
+    ignored: int
+
+
+@dataclass(frozen=True)
+class VariantStarted:
+    """The events up to `ApplyDone` are of this one."""
+
+    style: str
+    variant: str
+    output: Path
+
+
+@dataclass(frozen=True)
+class JobDone:
+    """All variants together. `broken` says which limits of the audit are not kept."""
+
+    done: int
+    current: int
+    failed: int
+    left: int
+    broken: tuple[str, ...]
+    reports: tuple[Path, ...]
+    seconds: float
+
+    @property
+    def complete(self) -> bool:
+        return not (self.failed or self.left or self.broken)
+
+
 Event = (
     Backend
     | PhotoSkipped
@@ -252,4 +291,7 @@ Event = (
     | AuditDone
     | LightingMeasured
     | LightingDone
+    | VariantPlanned
+    | VariantStarted
+    | JobDone
 )

@@ -107,9 +107,9 @@ def _print_summary(
     warned: Sequence[PhotoDone],
 ) -> None:
     if warned:
-        _print_reasons(console, "Done, but", ((p.source, "; ".join(p.warnings)) for p in warned))
+        print_reasons(console, "Done, but", ((p.source, "; ".join(p.warnings)) for p in warned))
     if failures:
-        _print_reasons(console, "Failed", ((p.source, p.reason) for p in failures))
+        print_reasons(console, "Failed", ((p.source, p.reason) for p in failures))
     table = Table(show_header=False)
     table.add_row("stylized", f"{count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
     if done.current:
@@ -130,7 +130,8 @@ def _print_summary(
     console.print(table)
 
 
-def _print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]]) -> None:
+def print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]]) -> None:
+    """A table of photos, and what is to be said of each."""
     table = Table("photo", "why", title=title, title_justify="left")
     for path, reason in rows:
         table.add_row(Text(shown(path), overflow="fold"), Text(shown(reason)))
@@ -240,6 +241,7 @@ def _backend(event: Backend) -> str:
 
 
 def count(number: int, thing: str) -> str:
+    """Such as 1 photo, 2 photos."""
     return f"{number} {thing}" + ("" if number == 1 else "s")
 
 

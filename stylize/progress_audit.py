@@ -43,7 +43,7 @@ def draw_audit(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     if bar is not None:
                         bar.close()
                     if isinstance(event, AuditDone):
-                        _print_set(console, event, audited)
+                        print_set(console, event, audited)
                     else:
                         _print_lightings(console, event)
             yield event
@@ -52,7 +52,8 @@ def draw_audit(events: Iterable[Event], console: Console) -> Iterator[Event]:
             bar.close()
 
 
-def _print_set(console: Console, done: AuditDone, audited: list[PhotoAudited]) -> None:
+def print_set(console: Console, done: AuditDone, audited: list[PhotoAudited]) -> None:
+    """What does not belong, what is farthest, and the spread."""
     table = Table("photo", "distance", "before", "style", "why it does not belong")
     listed = [photo for photo in audited if photo.reasons]
     listed += [photo for photo in audited if not photo.reasons][: max(0, FARTHEST - len(listed))]

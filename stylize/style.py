@@ -76,9 +76,9 @@ class Style:
     ) -> Image.Image:
         """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
 
-        Where `look` treats its background in another way, what is product is found by `product_mask`; a picture without a
-        plain background or transparency is stylized whole. One whose activations take more than
-        `max_memory` bytes (without: half of what is free) goes through in strips.
+        If its background is not to be stylized, what is product is found by `product_mask`; a
+        picture without a plain background or transparency is stylized whole. One whose activations
+        take more than `max_memory` bytes (without: half of what is free) goes through in strips.
 
         Raises:
             ImageError: the picture's pixels cannot be decoded or are of an unsupported kind, or it

@@ -13,7 +13,7 @@ PACKAGE = Path(stylize.__file__).parent
 LEVELS = (
     (
         *("_version", "errors", "config", "assets", "files", "events", "header"),
-        *("plan", "manifest", "todo", "recipe"),
+        *("plan", "manifest", "todo", "recipe", "brand"),
     ),
     (
         *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "tensors"),
@@ -40,10 +40,13 @@ LEVELS = (
         "train",
         "audit",
         "light_spread",
+        "report",
+        "job",
         "progress",
         "progress_audit",
+        "progress_job",
     ),
-    ("cli_common", "cli_apply", "cli_train", "cli_audit", "cli", "__main__"),
+    ("cli_common", "cli_apply", "cli_train", "cli_audit", "cli_job", "cli", "__main__"),
 )
 WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")
 

@@ -1,0 +1,267 @@
+"""A brand's job as a TOML file: inputs, styles, variants, limits. Errors name the line."""
+
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Never, TypeVar
+
+from stylize.assets import SUFFIX
+from stylize.config import ApplyConfig, AuditLimits, Look
+from stylize.errors import UsageError
+from stylize.files import open_file, write_file
+
+MOST_BYTES = 1 << 20
+NEW = "`stylize job new` writes one"
+REPORT_FOLDER = "report"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+EXAMPLE = """\
+# A brand's job: `stylize job run FILE` does what is new or has changed, `stylize job check FILE`
+# says what that is. Paths are relative to this file. What stands behind a # can be left out.
+
+inputs = ["photos"]             # photos, and folders of photos
+output = "painted"              # gets a folder for each style and variant
+styles = ["great-wave"]         # see `stylize styles`
+# masks = "masks"               # mirrors the inputs; white is product
+
+[look]                          # of all variants
+# strength = 1.0                # 0 is the photo, 1 the full style
+# preserve_color = false        # true: the photo's colours
+# background = "stylize"        # or "keep", or "transparent"
+# stroke = 1.0                  # strokes in relation to the picture, whatever its size
+
+[[variant]]
+name = "web"                    # its folder
+size = 2048                     # longest side in pixels
+format = "webp"                 # keep, jpg, png, webp, avif or tiff
+quality = 90
+# file_name = "{stem}-{style}{suffix}"
+# strip = false                 # true: no metadata at all
+# strip_gps = false             # true: no place
+
+[[variant]]
+name = "thumb"
+size = 512
+format = "jpg"
+
+# [[variant]]
+# name = "cut-out"
+# format = "png"
+# background = "transparent"    # a variant may change the look
+
+[audit]                         # of the first variant; beyond the limits, the job ends with 1
+# max_spread = 0.5
+# max_outliers = 0
+# report = true                 # report/report.html beside the variants
+"""
+
+_JOB = {"inputs", "output", "styles", "masks", "look", "variant", "audit"}
+_LOOK = {field.name for field in fields(Look)}
+_FILES = {"size", "format", "quality", "strip", "strip_gps"}
+_FILE_NAME = "file_name"  # `name` of the settings: a variant has one of its own
+_LIMITS = {field.name for field in fields(AuditLimits)}
+
+Settings = TypeVar("Settings", Look, ApplyConfig, AuditLimits)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way in which all photos are written, into a folder of that name."""
+
+    name: str
+    config: ApplyConfig
+
+
+@dataclass(frozen=True)
+class Brand:
+    """What a job file says. Outputs go to `output`/STYLE/VARIANT.
+
+    `styles` are by name what `find_style` takes. Without `limits` nothing is audited.
+    """
+
+    path: Path
+    inputs: tuple[Path, ...]
+    output: Path
+    styles: dict[str, str]
+    variants: tuple[Variant, ...]
+    limits: AuditLimits | None
+    report: bool
+
+    def folder(self, style: str, variant: str) -> Path:
+        return self.output / style / variant
+
+
+def read_brand(path: Path) -> Brand:
+    """Read and check a job file; whether its inputs and styles exist is for the job to say.
+
+    Raises:
+        UsageError: it cannot be read, or an entry is unknown, missing or wrong; names the line.
+    """
+    try:
+        with open_file(path) as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", NEW) from error
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"{path}: too large for a job", NEW)
+    try:
+        text = content.decode()
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        place = f"{path}:{found[1]}" if found else str(path)
+        reason = str(error).split(" (at ")[0]
+        raise UsageError(f"{place}: not TOML: {reason}", "texts stand in quotes") from error
+    top = Table(path, text, values)
+    top.refuse_others(_JOB)
+    look, audit = top.table("look"), top.table("audit")
+    look.refuse_others(_LOOK)
+    audit.refuse_others({*_LIMITS, "report"})
+    limits = {key: value for key, value in audit.values.items() if key != "report"}
+    masks = top.text("masks")
+    styles = [_style(path, style) for style in top.texts("styles")]
+    if len({name for name, _ in styles}) < len(styles):
+        raise top.wrong("styles", "two styles have one name", "name each once")
+    return Brand(
+        path=path,
+        inputs=tuple(path.parent / text for text in top.texts("inputs")),
+        output=path.parent / (top.text("output") or top.missing("output")),
+        styles=dict(styles),
+        variants=_variants(top, look, str(path.parent / masks) if masks else None),
+        limits=audit.settings(AuditLimits, limits) if "audit" in values else None,
+        report=audit.flag("report", default=True),
+    )
+
+
+def _style(path: Path, style: str) -> tuple[str, str]:
+    """Its name, and what finds it: a file is as seen from the job's."""
+    if style.endswith(SUFFIX) or "/" in style:
+        return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
+    return style, style
+
+
+def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, ...]:
+    variants: dict[str, Variant] = {}
+    for table in top.tables("variant"):
+        table.refuse_others({"name", _FILE_NAME, *_FILES, *_LOOK})
+        name = table.text("name") or table.missing("name")
+        if not _NAME.fullmatch(name) or name in (*variants, REPORT_FOLDER):
+            hint = "another one, of letters, digits, '-', '_' and '.'"
+            raise table.wrong("name", f"{name!r} cannot be a variant's name", hint)
+        own = {key: value for key, value in table.values.items() if key in _LOOK}
+        table.settings(Look, own)
+        settings = {key: value for key, value in table.values.items() if key in _FILES}
+        if _FILE_NAME in table.values:
+            table.settings(ApplyConfig, {"name": table.values[_FILE_NAME]}, key=_FILE_NAME)
+            settings["name"] = table.values[_FILE_NAME]
+        merged = look.settings(Look, {**look.values, **own})
+        if masks and not merged.masked:
+            merged = replace(merged, background="keep")
+        config = replace(table.settings(ApplyConfig, settings), look=merged, masks=masks)
+        variants[name] = Variant(name, config)
+    return tuple(variants.values()) or top.missing("variant")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a job file, the `index`-th of its name, and where it stands."""
+
+    path: Path
+    source: str
+    values: Mapping[str, Any]
+    name: str = ""
+    index: int = 0
+
+    def wrong(self, key: str | None, what: str, hint: str) -> UsageError:
+        return UsageError(f"{self.path}:{self._line(key)}: {what}", hint)
+
+    def missing(self, key: str) -> Never:
+        near = [line for line in EXAMPLE.splitlines() if line.strip("[# ").startswith(key)]
+        raise self.wrong(None, f"{key} is missing", f"such as {near[0].split('  ')[0]}")
+
+    def refuse_others(self, known: Iterable[str]) -> None:
+        for key in self.values:
+            if key not in known:
+                near = get_close_matches(key, known, n=1)
+                hint = (
+                    f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+                )
+                raise self.wrong(key, f"there is no setting {key!r} here", hint)
+
+    def settings(self, kind: type[Settings], values: Mapping[str, Any], key: str = "") -> Settings:
+        """Made of `values`; what is wrong with one of them is said of its line, or of `key`'s."""
+        for name, value in values.items():
+            try:
+                kind.from_dict({name: value})
+            except UsageError as error:
+                raise self.wrong(key or name, str(error), error.hint) from error
+        return kind.from_dict(dict(values))
+
+    def text(self, key: str) -> str:
+        """ "" if it is not there."""
+        value = self.values.get(key, "")
+        if not isinstance(value, str):
+            raise self.wrong(key, f"{key} is {value!r}", "give a text, in quotes")
+        return value
+
+    def texts(self, key: str) -> list[str]:
+        value = self.values.get(key) or self.missing(key)
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise self.wrong(key, f"{key} is {value!r}", f'give a list of texts: {key} = ["..."]')
+        return value
+
+    def flag(self, key: str, *, default: bool) -> bool:
+        value = self.values.get(key, default)
+        if not isinstance(value, bool):
+            raise self.wrong(key, f"{key} is {value!r}", "give true or false")
+        return value
+
+    def table(self, key: str) -> "Table":
+        """An empty one if it is not there."""
+        values = self.values.get(key, {})
+        if not isinstance(values, dict):
+            raise self.wrong(key, f"{key} is no table", f"write [{key}], and its settings below")
+        return Table(self.path, self.source, values, key)
+
+    def tables(self, key: str) -> list["Table"]:
+        several = self.values.get(key, [])
+        if not isinstance(several, list) or not all(isinstance(each, dict) for each in several):
+            raise self.wrong(key, f"{key} is no list of tables", f"write [[{key}]] above each")
+        return [
+            Table(self.path, self.source, values, key, index)
+            for index, values in enumerate(several)
+        ]
+
+    def _line(self, key: str | None) -> int:
+        """Where a key of this table stands, or the table itself, or 1."""
+        here, seen = "", 0
+        for number, line in enumerate(self.source.splitlines(), start=1):
+            if header := re.match(r"\s*\[\[?\s*([\w-]+)\s*\]", line):
+                here = header[1]
+                seen += here == self.name
+                at_header = here == self.name and seen == self.index + 1
+                if at_header and (key is None or key == self.name):
+                    return number
+            elif here == self.name and seen in (0, self.index + 1):
+                found = re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)
+                if found and found[1] == key:
+                    return number
+            elif not here and re.match(rf"\s*{self.name}\s*=", line):  # an inline table
+                return number
+        # `wrong` of the file itself may speak of a table.
+        named = re.search(rf"^\s*\[*\s*{key}\b", self.source, re.MULTILINE) if key else None
+        return self.source.count("\n", 0, named.start()) + 1 if named else 1
+
+
+def write_example(path: Path) -> None:
+    """A job file to start from; raises UsageError if there is a file already."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path} exists", "choose another name")
+    try:
+        write_file(path, EXAMPLE.encode())
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", "choose another place") from error
