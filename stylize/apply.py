@@ -44,6 +44,8 @@ def apply(
     config = config or ApplyConfig()
     plan, recipe = make_ready(style, inputs, output, config, listed)
     loaded = load_style(style, config.device, config.precision)
+    if recipe.anchors:
+        loaded.hold(recipe.anchors, config.anchor_weight, config.anchor_floor)
     make_folder(output)
     with Manifest.locked(output) as manifest:
         tasks = survey(plan, manifest, recipe, config)

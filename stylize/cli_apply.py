@@ -106,6 +106,24 @@ def apply(
             rich_help_panel=LOOK,
         ),
     ] = _APPLY.masks,
+    anchor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF|auto",
+            help="Hold the statistics of all photos near those of this one, or of the set.",
+            rich_help_panel=LOOK,
+        ),
+    ] = _APPLY.anchor,
+    anchor_weight: Annotated[
+        float, typer.Option(help="How near: from 0 to 1.", rich_help_panel=LOOK)
+    ] = _APPLY.anchor_weight,
+    anchor_floor: Annotated[
+        float,
+        typer.Option(
+            help="No variance falls below so much of the anchor's: from 0 to 1.",
+            rich_help_panel=LOOK,
+        ),
+    ] = _APPLY.anchor_floor,
     size: Annotated[
         int | None,
         typer.Option(
@@ -197,6 +215,9 @@ def apply(
             statistics,
         ),
         masks=masks,
+        anchor=anchor,
+        anchor_weight=anchor_weight,
+        anchor_floor=anchor_floor,
         format=format,
         quality=quality,
         name=name,

@@ -221,10 +221,12 @@ class ApplyConfig(_Settings):
 
     `size` is the longest side in pixels (None: as the photo is). `format` is that of the outputs,
     `quality` what its lossy encoder is given (None: a good one), `name` the pattern of file names.
-    `masks` is a folder that mirrors the inputs, with a mask for some or all photos. `strip` leaves
-    all metadata out, `strip_gps` the place. A picture of more than `max_megapixels`, all frames
-    together, is refused. `max_memory` is in bytes, for the device and for the host (None: half of
-    what is free).
+    `masks` is a folder that mirrors the inputs, with a mask for some or all photos. `anchor` is a
+    photo whose statistics hold those of all others, or "auto" for the mean of the set; how far is
+    `anchor_weight`, and no variance falls below `anchor_floor` times that of the anchor. `strip`
+    leaves all metadata out, `strip_gps` the place. A picture of more than `max_megapixels`, all
+    frames together, is refused. `max_memory` is in bytes, for the device and for the host (None:
+    half of what is free).
     """
 
     size: int | None = None
@@ -235,6 +237,9 @@ class ApplyConfig(_Settings):
     fail_fast: bool = False
     look: Look = field(default_factory=Look)
     masks: str | None = None
+    anchor: str | None = None
+    anchor_weight: float = 0.5
+    anchor_floor: float = 0.1
     format: str = "keep"
     quality: int | None = None
     name: str = "{stem}{suffix}"
@@ -251,6 +256,9 @@ class ApplyConfig(_Settings):
         _one_of("format", self.format, OUTPUT_FORMATS)
         if self.quality is not None:
             _between("quality", self.quality, 1, 100)
+        for name in ("anchor_weight", "anchor_floor"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}", "it must be from 0 to 1")
         if not 0 < self.max_megapixels < LARGEST:
             raise UsageError(f"max_megapixels is {self.max_megapixels}", "it must be more than 0")
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:

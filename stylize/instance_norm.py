@@ -8,6 +8,7 @@ Tensors are (N, C, H, W) with any sizes >= 1, contiguous or channels_last, and s
 only other strides are copied, once. Statistics are (N, C), in fp32 (of fp64 input in fp64).
 """
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,19 @@ EPS = 1e-5  # added to variances, as torch does
 Moments = tuple[Tensor, Tensor]  # mean and biased variance, (N, C) each
 
 
+@dataclass(frozen=True)
+class Anchor:
+    """Statistics that a layer's own are pulled towards (`blend`): `weight` 0 leaves its own, 1
+    takes these. No variance falls below `floor` times that of the anchor."""
+
+    statistics: Moments
+    weight: float
+    floor: float
+
+    def pull(self, own: Moments) -> Moments:
+        return blend(own, self.statistics, self.weight, self.floor * self.statistics[1])
+
+
 class InstanceNorm2d(nn.InstanceNorm2d):
     """`torch.nn.InstanceNorm2d(channels, affine=True)`, fused with what follows it.
 
@@ -39,6 +53,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, eps=EPS, affine=True)
+        self.anchor: Anchor | None = None
 
     def forward(
         self,
@@ -54,6 +69,7 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         The statistics are those of x; with `mask` (see `moments`) those of a part of it; with
         `given` a mean and variance from elsewhere: of all strips of a picture that x is one of
         (`combine`), of a reference photo (`blend`). `residual` is as x, or (1, C, H, W) for all.
+        All of them are pulled towards the `anchor`, if there is one.
         """
         if has_torch_function((x,)):
             forward = InstanceNorm2d.forward
@@ -64,9 +80,11 @@ class InstanceNorm2d(nn.InstanceNorm2d):
             if given is not None:
                 raise ValueError("mask and given statistics exclude each other")
             given = moments(x, mask)
+        if given is None and self.anchor is not None:
+            given = moments(x)
         if given is None:
             return instance_norm(x, self.weight, self.bias, residual, eps=self.eps, relu=relu)
-        mean, var = given
+        mean, var = given if self.anchor is None else self.anchor.pull(given)
         return normalize(x, mean, var, self.weight, self.bias, residual, eps=self.eps, relu=relu)
 
 

@@ -9,14 +9,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from stylize.anchor import hold
 from stylize.assets import find_style
 from stylize.buffers import make_buffer
 from stylize.checkpoint import load_network
 from stylize.config import Look
 from stylize.device import Compute, choose
-from stylize.errors import UsageError
+from stylize.errors import ImageError, UsageError
 from stylize.header import StyleHeader
-from stylize.images import Photo, merge_alpha, split_photo
+from stylize.images import Photo, merge_alpha, read_photo, split_photo
 from stylize.instance_norm_ops import backend
 from stylize.look import REACH, SHRINK, apply_look
 from stylize.masks import balance, cut_out, product_mask
@@ -28,13 +29,14 @@ AS_TRAINED = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
 DOUBLINGS = 2  # of the size at which strokes are drawn, to sharpen them
 STEP = 16  # pixels
+ANCHOR_SIZE = 1024  # pixels on the longest side of photos that norms are held near
 LONGEST = 4  # times the short side: a picture yet longer counts as so long
 
 
 class Style:
     """A trained network on its device, with the header of its file.
 
-    One style serves any number of photos of any size; it holds no state between calls.
+    One style serves any number of photos of any size; but for `hold`, nothing changes it.
     """
 
     def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
@@ -43,6 +45,30 @@ class Style:
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         network = network.to(compute.device, compute.dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()
+
+    def hold(self, anchors: Sequence[Path], weight: float, floor: float) -> None:
+        """From now on, hold norms near the statistics of these photos (`anchor.hold`); of several,
+        those that cannot be read are left out.
+
+        Raises:
+            ImageError: none can be read.
+        """
+        photos = []
+        for path in anchors:
+            try:
+                photo = read_photo(path, ANCHOR_SIZE).rgb
+            except ImageError as error:
+                unreadable = error
+            else:
+                mask = balance(photo)
+                photos.append((self._batch(photo), None if mask is None else self._batch(mask)))
+        if not photos:
+            raise unreadable
+        hold(self._network, photos, weight, floor)
+
+    def _batch(self, picture: Image.Image) -> Tensor:
+        convert = to_mask if picture.mode == "L" else to_tensor
+        return convert(picture)[None].to(self.compute.device)
 
     def __call__(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.

@@ -1,18 +1,22 @@
 """Plan and manifest -> what is left to do. Hashes files, looks at no pixel, changes nothing."""
 
+import hashlib
+import math
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stylize.assets import SUFFIX, find_style
-from stylize.config import ApplyConfig
+from stylize.config import AUTO, ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import digest, is_file, is_folder
 from stylize.manifest import Manifest, State
 from stylize.plan import Job, Plan, make_plan
+
+MOST_ANCHORS = 16  # photos that stand for the set
 
 
 @dataclass(frozen=True)
@@ -30,11 +34,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides how outputs look: the style's name and sha256, and the options."""
+    """What decides how outputs look: the style's name and sha256, and the options; and the photos
+    that norms are held near, if any."""
 
     name: str
     style: str
     options: dict[str, Any]
+    anchors: tuple[Path, ...] = ()
 
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
@@ -98,4 +104,28 @@ def make_ready(
     recipe = make_recipe(style, config)
     if config.masks is not None and not is_folder(config.masks):
         raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
-    return make_plan(inputs, output, config, recipe.name, listed), recipe
+    plan = make_plan(inputs, output, config, recipe.name, listed)
+    if config.anchor is not None:
+        recipe = _anchored(recipe, plan, config, config.anchor)
+    return plan, recipe
+
+
+def _anchored(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) -> Recipe:
+    """With the photo to hold norms near, or with some of the plan, evenly chosen."""
+    chosen = [Path(anchor)]
+    if anchor == AUTO:
+        chosen = [job.source for job in plan.jobs[:: math.ceil(len(plan.jobs) / MOST_ANCHORS)]]
+    digests: dict[Path, str] = {}
+    for path in chosen:
+        try:
+            digests[path] = digest(path)
+        except OSError as error:
+            if anchor != AUTO:  # of a set, others stand for it
+                reason = f"{anchor}: {error.strerror}"
+                raise UsageError(reason, "give --anchor a photo, or auto") from error
+    options = {
+        "anchor": hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
+        "anchor_weight": config.anchor_weight,
+        "anchor_floor": config.anchor_floor,
+    }
+    return replace(recipe, options=recipe.options | options, anchors=tuple(digests))

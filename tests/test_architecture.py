@@ -23,7 +23,7 @@ LEVELS = (
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
         *("instance_norm_triton", "instance_norm_kernels", "network", "strips"),
-        *("checkpoint", "many_styles"),
+        *("checkpoint", "many_styles", "anchor"),
     ),
     ("vgg", "loss", "appearance"),
     (
