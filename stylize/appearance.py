@@ -28,6 +28,7 @@ FRAME = 0.03  # of the short side: where the ground is looked at if it is not kn
 FINE = 8.0  # pixels: standard deviation of the blur that takes away what is no stroke
 DARK = 0.02  # percent of the pixels are darker
 ANOTHER = 15  # in L*a*b*: another colour than that of the ground
+ENOUGH = 1 << 14  # pixels to compare
 MOST_CUT = 0.25  # of the frame, if what is left shall count as ground
 WIDTHS = dict(zip(STYLE_LAYERS, (64, 128, 256, 512), strict=True))  # channels
 
@@ -97,11 +98,13 @@ def to_lab(rgb: Image.Image) -> Plane:
 
 
 def color_difference(one: Image.Image, other: Image.Image) -> float:
-    """CIEDE2000 (Sharma et al. 2005) of two pictures in mode RGB, mean over pixels: 1 can just be
-    seen, side by side; 10 at a glance."""
+    """CIEDE2000 (Sharma et al. 2005) of two pictures of one size in mode RGB, mean over pixels (of
+    large ones, over a grid of them): 1 can just be seen, side by side; 10 at a glance."""
     from skimage.color import deltaE_ciede2000
 
-    difference: Plane = deltaE_ciede2000(to_lab(one), to_lab(other))  # type: ignore[no-untyped-call]
+    step = math.ceil(math.sqrt(one.width * one.height / ENOUGH))
+    labs = (to_lab(picture)[::step, ::step] for picture in (one, other))
+    difference: Plane = deltaE_ciede2000(*labs)  # type: ignore[no-untyped-call]
     return float(difference.mean())
 
 

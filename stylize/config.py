@@ -68,7 +68,9 @@ class _Settings:
             if float in kinds:
                 kinds = (*kinds, int)
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                raise UsageError(f"setting {name!r} is {value!r}")
+                words = {bool: "true or false", str: "a text", dict: "a table"}
+                hint = f"give {words.get(kinds[0], 'a number')}"
+                raise UsageError(f"setting {name!r} is {value!r}", hint)
         return cls(**values)
 
 

@@ -1,3 +1,4 @@
+import re
 import tomllib
 
 import pytest
@@ -34,9 +35,7 @@ def test_the_example_is_a_job(tmp_path):
 
 def test_every_setting_of_the_example_is_one(tmp_path):
     """Also what is commented out there."""
-    lines = [line.removeprefix("# ") if " = " in line else line for line in EXAMPLE.splitlines()]
-    text = "\n".join(line for line in lines if not line.startswith("# ")).replace("# [[", "[[")
-    text = "\n".join(line.removeprefix("# ") for line in text.splitlines())
+    text = re.sub(r"^# (?=\[|\w+ = )", "", EXAMPLE, flags=re.MULTILINE)
     brand = brand_of(tmp_path, text)
     assert [variant.name for variant in brand.variants] == ["web", "thumb", "cut-out"]
     assert brand.variants[2].config.look.background == "transparent"

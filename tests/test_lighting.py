@@ -57,7 +57,7 @@ def test_what_is_brighter_than_white_is_cut_off():
     brighter = under(photo(), exposure=1)
     clipped = to_linear(photo()) >= 0.501
     assert clipped.any()
-    assert torch.all(brighter[clipped] == 1)
+    assert brighter[clipped].min() > 1 - 1e-6
 
 
 def test_warm_light_is_red_and_no_brighter():
