@@ -1,4 +1,4 @@
-"""One look whatever the light: how much what comes out depends on the light that a photo was taken in.
+"""One look whatever the light: how much a result depends on the light a photo was taken in.
 
 Three networks learn one style from random weights, in the same steps on the same crops: with batch
 norm, with instance norm, and with instance norm under random light. Every photo is stylized as it

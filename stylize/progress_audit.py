@@ -52,19 +52,20 @@ def draw_audit(events: Iterable[Event], console: Console) -> Iterator[Event]:
             bar.close()
 
 
-def print_set(console: Console, done: AuditDone, audited: list[PhotoAudited]) -> None:
-    """What does not belong, what is farthest, and the spread."""
+def print_set(
+    console: Console, done: AuditDone, audited: list[PhotoAudited], farthest: int = FARTHEST
+) -> None:
+    """What does not belong, what besides is among the `farthest`, and the spread."""
     table = Table("photo", "distance", "before", "style", "why it does not belong")
     listed = [photo for photo in audited if photo.reasons]
-    listed += [photo for photo in audited if not photo.reasons][: max(0, FARTHEST - len(listed))]
+    listed += [photo for photo in audited if not photo.reasons][: max(0, farthest - len(listed))]
     for photo in listed:
         numbers = (photo.distance, photo.before, photo.style_distance)
         cells = ("" if number is None else f"{number:.3f}" for number in numbers)
         reasons = Text("\n".join(photo.reasons), style="red")
         table.add_row(Text(shown(photo.path), overflow="fold"), *cells, reasons)
-    console.print(table)
-    if len(listed) < len(audited):
-        console.print(f"{count(len(audited) - len(listed), 'more photo')}, all of them nearer")
+    if listed:
+        console.print(table)
     summary = Table(show_header=False)
     spread = f"{done.spread:.3f}"
     if done.spread_before is not None:

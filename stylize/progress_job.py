@@ -79,7 +79,7 @@ def draw_job(events: Iterable[Event], console: Console) -> Iterator[Event]:
                 case PhotoAudited():
                     audited.append(event)
                 case AuditDone():
-                    print_set(console, event, audited)
+                    print_set(console, event, audited, farthest=0)
                     audited = []
                 case JobDone():
                     if failures:
