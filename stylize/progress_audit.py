@@ -18,7 +18,7 @@ from stylize.events import (
     PhotoFailed,
     PhotoSeen,
 )
-from stylize.progress import count, shown
+from stylize.progress import shown
 
 FARTHEST = 10  # photos in the table, beside all outliers
 

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 
 from stylize import load_style
 from stylize.images import read_photo
+from stylize.tensors import to_tensor
 
 PHOTOS = ROOT / "samples" / "photos"
 EXPECTED = ROOT / "samples" / "expected" / "great-wave"
@@ -25,6 +27,18 @@ def test_within_one_grey_level(style, expected):
     found = style.stylize(read_photo(source, SIZE).rgb)
     difference = np.asarray(found, int) - np.asarray(read_photo(expected).rgb, int)
     assert np.abs(difference).max() <= 1
+
+
+@pytest.mark.parametrize("gain", [0.5, 0.75, 1.25, 1.5])
+def test_a_gain_and_offsets_of_a_photo_make_no_difference(style, gain):
+    """Up to one grey level, where nothing is clipped: a trained network, a real photo."""
+    source = next(path for path in sorted(PHOTOS.rglob("*")) if path.is_file())
+    photo = 0.2 + 0.3 * to_tensor(read_photo(source, SIZE).rgb)[None]
+    offsets = torch.tensor([-0.1, 0.2, 0.05]).view(1, 3, 1, 1)
+    changed = gain * photo + offsets
+    assert changed.min() >= 0
+    assert changed.max() <= 1
+    assert (style(changed) - style(photo)).abs().max() <= 1 / 255
 
 
 def test_every_sample_photo_is_covered():
