@@ -8,7 +8,6 @@ import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -46,8 +45,11 @@ class Appearance:
 
 def need_colours() -> None:
     """Raises UsageError if the library for colours is not installed."""
-    if find_spec("skimage") is None:
-        raise UsageError("measuring colours needs scikit-image", 'pip install "stylize[audit]"')
+    try:
+        import skimage.color  # noqa: F401
+    except ImportError as error:
+        hint = 'pip install "stylize[audit]"'
+        raise UsageError("measuring colours needs scikit-image", hint) from error
 
 
 def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:

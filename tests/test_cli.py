@@ -43,18 +43,22 @@ def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 def test_help_has_commands_and_an_example():
     result = stylize("--help")
     assert result.returncode == 0
-    for word in ("apply", "train", "styles", "stylize apply great-wave"):
+    for word in ("apply", "train", "audit", "job", "styles", "stylize apply great-wave"):
         assert word in result.stdout
 
 
-@pytest.mark.parametrize("command", ["apply", "train", "styles"])
+@pytest.mark.parametrize(
+    "command", ["apply", "train", "audit", "job new", "job check", "job run", "styles"]
+)
 def test_every_command_has_help(command):
-    result = stylize(command, "--help")
+    result = stylize(*command.split(), "--help")
     assert result.returncode == 0
-    assert command == "styles" or "Examples" in result.stdout
+    assert command == "styles" or "Example" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["apply", "--help"], ["styles"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["apply", "--help"], ["job", "run", "--help"], ["styles"]]
+)
 def test_torch_is_not_imported_for(arguments):
     code = (
         "import sys; from stylize.cli import app; "

@@ -35,7 +35,7 @@ def test_contents(wheel):
     for folder in ("models", "weights"):
         for path in (ROOT / folder).iterdir():
             assert f"stylize/{folder}/{path.name}" in names
-    assert "stylize/py.typed" in names
+    assert {"stylize/py.typed", "stylize/report.html.jinja"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "samples/"))]
 
 
