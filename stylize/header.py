@@ -15,7 +15,7 @@ from stylize._version import __version__
 from stylize.config import LARGEST, NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1: of networks whose body painted a lattice
 METADATA_KEY = "stylize"
 MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something else
 
@@ -84,12 +84,11 @@ class StyleHeader:
             return cls(
                 name=_text(values, "name"),
                 network=NetworkConfig.from_dict(values["network"]),
-                # Styles of stylize 0.1.0 saw photos in their own light only.
-                training=TrainConfig.from_dict({"lighting": 0} | values["training"]),
+                training=TrainConfig.from_dict(values["training"]),
                 pictures=[_picture(entry) for entry in _pictures(values)],
                 losses=[(int(step), dict(row)) for step, row in values["losses"]],
-                base_sha256=_text(values, "base_sha256") if "base_sha256" in values else "",
-                target=_text(values, "target") if "target" in values else "",
+                base_sha256=_text(values, "base_sha256"),
+                target=_text(values, "target"),
                 licence=_text(values, "licence"),
                 package_version=_text(values, "package_version"),
             )
@@ -104,8 +103,7 @@ class StyleHeader:
 
 
 def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:
-    # Styles of stylize 0.1.0 have one picture.
-    entries = [values["picture"]] if "picture" in values else values["pictures"]
+    entries = values["pictures"]
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"pictures are {entries!r:.40}", "there must be at least one")
     return entries

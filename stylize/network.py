@@ -84,6 +84,8 @@ class TransformerNet(nn.Module):
         eighth = self.down(quarter, relu=True, mask=of_eighth)
         for block in self.body:
             eighth = block(eighth, of_eighth)
+        # On flat ground the body would paint a lattice, every other of its pixels, out of noise.
+        eighth = blur(eighth, BINOMIAL, before=1)
         # The half pixels undo one another and that of the strided convolution, all but one.
         x = blur(self.up1(eighth), BOX, before=0)
         x = self.norm1(x, quarter, relu=True, mask=of_quarter)
