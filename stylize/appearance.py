@@ -17,12 +17,12 @@ from torch import Tensor
 
 from stylize.config import STYLE_LAYERS
 from stylize.errors import StyleFileError, UsageError
-from stylize.images import Photo, with_short_side
+from stylize.images import Photo
 from stylize.masks import product_mask
 from stylize.tensors import to_tensor
 from stylize.vgg import VGG16Features
 
-SHORT = 256  # pixels
+SHORT, LONGEST, LEAST = 256, 1024, 16  # pixels: of the short side; of any side
 FRAME = 0.03  # of the short side: where the ground is looked at if it is not known
 FINE = 8.0  # pixels: standard deviation of the blur that takes away what is no stroke
 DARK = 0.02  # percent of the pixels are darker
@@ -55,13 +55,16 @@ def need_colours() -> None:
 def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:
     """Measure a picture. `mask` (mode L, of any size) says what is product; without one, it is
     told by transparency or a flat ground. Where there is none, all counts as product, there is no
-    `share`, and the ground is what the frame is nearly all made of, if it is.
+    `share`, and the ground is what the frame is nearly all made of, if it is. What is transparent
+    is white.
 
     Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He
     et al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
     """
-    rgb = with_short_side(photo.rgb, SHORT)
-    alpha = photo.alpha and photo.alpha.resize(rgb.size, Image.Resampling.BOX)
+    rgb, alpha = photo.rgb.resize(_seen(photo.size), Image.Resampling.LANCZOS), photo.alpha
+    if alpha is not None:
+        alpha = alpha.resize(rgb.size, Image.Resampling.BOX)
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
     mask = mask or product_mask(Photo(rgb, alpha))
     lab = to_lab(rgb)
     frame = lab[_frame(*lab.shape[:2])]
@@ -152,6 +155,13 @@ def distance(statistics: Statistics, target: Statistics) -> float:
         for layer in STYLE_LAYERS
     ]
     return math.sqrt(sum(squares) / len(squares))
+
+
+def _seen(size: tuple[int, int]) -> tuple[int, int]:
+    """At which a picture is looked at; of a strip, no side is longer than LONGEST."""
+    scale = min(SHORT / min(size), LONGEST / max(size))
+    width, height = (max(LEAST, round(side * scale)) for side in size)
+    return width, height
 
 
 def _frame(height: int, width: int) -> NDArray[np.bool_]:

@@ -71,9 +71,14 @@ class Seen:
 
 
 def audit(
-    folder: Path, style: str | None = None, device: str = "auto", precision: str = "auto"
+    folder: Path,
+    style: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
+    photos: Sequence[Path] = (),
 ) -> Iterator[Event]:
-    """Compare all photos below `folder` with each other, and with the picture of `style`.
+    """Compare all photos below `folder` (or only `photos`, which lie there) with each other, and
+    with the picture of `style`.
 
     In a folder that `apply` has written, the photos that its pictures were made from are compared
     as well: what the set was before. Yields `AuditStarted`, a `PhotoSeen` or `PhotoFailed` a photo,
@@ -85,7 +90,9 @@ def audit(
     need_colours()
     if not is_folder(folder):
         raise UsageError(f"no folder {folder}", "give a folder of photos")
-    photos, _, shut = find_photos(folder)
+    shut: list[OSError] = []
+    if not photos:
+        photos, _, shut = find_photos(folder)
     if len(photos) < 2:
         raise UsageError(f"no two photos in {folder}", "a set is two photos or more")
     target = _target(style) if style else None

@@ -26,10 +26,10 @@ from stylize.events import (
     VariantPlanned,
     VariantStarted,
 )
-from stylize.files import digest, find_photos, write_file
+from stylize.files import digest, is_file, write_file
 from stylize.header import read_header
 from stylize.report import REPORT, write_report
-from stylize.todo import look_over
+from stylize.todo import look_over, make_ready
 
 AUDIT = "audit.json"
 
@@ -95,29 +95,36 @@ def run_job(brand: Brand) -> Iterator[Event]:
 
 
 def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
-    """Of the first variant; what was found last time, if its pictures are the same as then."""
-    folder = brand.folder(name, brand.variants[0].name)
-    photos, _, _ = find_photos(folder)
+    """Of the first variant; what was found last time, if its pictures are the same as then.
+
+    Pictures whose photos are no longer among the inputs stay where they are, and do not count.
+    """
+    variant = brand.variants[0]
+    folder = brand.folder(name, variant.name)
+    plan, _ = make_ready(style, brand.inputs, folder, variant.config)
+    photos = [job.target for job in plan.jobs if is_file(job.target)]
     if len(photos) < 2:
         yield Note(f"no audit of {name}: it takes two pictures")
         return
     lines = [f"{path.relative_to(folder)} {digest(path)}\n" for path in photos]
-    pictures = hashlib.sha256("".join([__version__, *lines]).encode()).hexdigest()
+    text = "".join([__version__, *lines])
+    pictures = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
     kept, report = brand.output / name / AUDIT, brand.output / name / REPORT_FOLDER
     found = _read_kept(kept, pictures)
     if found is None:
         found = []
         target = style if read_header(find_style(style)).target else None
-        for event in audit(folder, target):
+        for event in audit(folder, target, photos=photos):
             if isinstance(event, PhotoAudited | AuditDone):
                 found.append(event)
             else:
                 yield event
         write_file(kept, _kept(found, pictures))
-        if brand.report:
-            write_report(report, f"{brand.path.stem}: {name}", found)
+        (report / REPORT).unlink(missing_ok=True)  # it tells of others
     yield from found
     if brand.report:
+        if not is_file(report / REPORT):
+            write_report(report, f"{brand.path.stem}: {name}", found)
         yield FileWritten("report", report / REPORT)
 
 

@@ -76,6 +76,23 @@ def test_without_a_flat_ground_there_is_none(vgg):
     assert "ground lightness" not in measures
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1000, 1), (3, 900), (5, 4)])
+def test_any_size_is_measured(vgg, size):
+    measures = look_at(Photo(Image.new("RGB", size, (90, 90, 200))), vgg).measures
+    assert all(math.isfinite(value) for value in measures.values())
+
+
+def test_what_cannot_be_seen_does_not_count(vgg):
+    alpha = Image.new("L", (64, 64))
+    alpha.paste(255, (20, 20, 44, 44))
+    one, other = (Image.new("RGB", (64, 64), colour) for colour in ("black", "lime"))
+    for picture in (one, other):
+        picture.paste((200, 30, 30), (20, 20, 44, 44))
+    seen = [look_at(Photo(picture, alpha), vgg) for picture in (one, other)]
+    assert seen[0].measures == pytest.approx(seen[1].measures, abs=2)
+    assert seen[0].measures["ground lightness"] == pytest.approx(100, abs=0.1)
+
+
 def test_haze_leaves_nothing_dark(vgg):
     clear = product(colour=(0, 40, 90))
     hazy = Photo(Image.blend(clear.rgb, Image.new("RGB", clear.size, "white"), 0.35))

@@ -114,6 +114,27 @@ def test_audit_report_and_limits(style_file, photos, tmp_path):
     assert changed != next(event for event in events if isinstance(event, AuditDone))
 
 
+def test_pictures_of_photos_that_are_gone_stay_and_do_not_count(style_file, photos, tmp_path):
+    text = JOB + "[audit]\n"
+    first = [*run_job(brand(tmp_path, text))]
+    (photos / "photo1.png").unlink()
+    second = [*run_job(brand(tmp_path, text))]
+    assert (tmp_path / "painted" / "tiny" / "web" / "photo1.webp").is_file()
+    counts = [
+        len([event for event in events if isinstance(event, PhotoAudited)])
+        for events in (first, second)
+    ]
+    assert counts == [6, 5]
+
+
+def test_a_report_that_was_not_wanted_is_written_when_it_is(style_file, photos, tmp_path):
+    report = tmp_path / "painted" / "tiny" / "report" / "report.html"
+    assert done_of([*run_job(brand(tmp_path, JOB + "[audit]\nreport = false\n"))]).reports == ()
+    assert not report.exists()
+    assert done_of([*run_job(brand(tmp_path, JOB + "[audit]\n"))]).reports == (report,)
+    assert report.is_file()
+
+
 def test_failures_of_all_variants_are_counted(style_file, photos, tmp_path):
     (photos / "broken.png").write_bytes(b"nothing")
     done = done_of([*run_job(brand(tmp_path))])
