@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, nargs="+", required=True)
     parser.add_argument("--styles", nargs="+", required=True)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
-    parser.add_argument("--count", type=int, default=16)
+    parser.add_argument("--count", type=int, nargs="+", default=[16], help="photos, of each size")
     parser.add_argument("--most", type=int, default=150)
     parser.add_argument("--plot", type=Path, default=Path("objective.png"))
     options = parser.parse_args()
@@ -150,10 +150,11 @@ def main() -> None:
     console = Console(width=110)
     console.print(machine(device))
     runs = []
+    counts = options.count if len(options.count) > 1 else options.count * len(options.sizes)
     jobs = [
         (size, path)
-        for size in options.sizes
-        for path in some_photos(options.photos, options.count)
+        for size, count in zip(options.sizes, counts, strict=True)
+        for path in some_photos(options.photos, count)
     ]
     for size, path in track(jobs, console=console):
         square = ImageOps.fit(read_photo(path).rgb, (size, size), Image.Resampling.LANCZOS)
