@@ -86,7 +86,7 @@ def learn(
     return curve
 
 
-def plot(curves: dict[str, Curve], path: Path, *, over_minutes: bool = False) -> None:
+def plot(curves: dict[str, Curve], path: Path) -> None:
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, curve in curves.items():
@@ -94,15 +94,9 @@ def plot(curves: dict[str, Curve], path: Path, *, over_minutes: bool = False) ->
         starts = range(0, len(curve.training) - window + 1, window)
         means = [statistics.fmean(curve.training[n : n + window]) for n in starts]
         left.plot([n + window / 2 for n in starts], means, label=name)
-        right.plot(
-            curve.minutes if over_minutes else curve.steps, curve.objective, label=name, marker="."
-        )
+        right.plot(curve.steps, curve.objective, label=name, marker=".")
     left.set(xlabel="step", ylabel="objective", yscale="log", title="in training")
-    right.set(
-        xlabel="minutes" if over_minutes else "step",
-        yscale="log",
-        title="of unseen photos, as in use",
-    )
+    right.set(xlabel="step", yscale="log", title="of unseen photos, as in use")
     for axes in (left, right):
         axes.grid(alpha=0.3, which="both")
     right.legend()

@@ -80,7 +80,7 @@ def main() -> None:
             f"{curve.minutes[-1]:.1f}",
             f"{curve.objective[-1]:.3f}",
         )
-        plot(curves, options.plot, over_minutes=True)
+        plot(curves, options.plot)
     console.print(table)
     figures = {name: curve.objective[-1] for name, curve in curves.items()}
     record("start", compute.device, {"steps": options.steps, **figures})
