@@ -23,6 +23,8 @@ def hold(
     the statistics of other photos would not. Means and deviations are averaged, as `blend` does.
     """
     norms = [module for module in network.modules() if isinstance(module, InstanceNorm2d)]
+    for norm in norms:
+        norm.anchor = None
     found: dict[nn.Module, list[Moments]] = {norm: [] for norm in norms}
 
     def collect(norm: nn.Module, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> None:

@@ -61,10 +61,11 @@ def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -
     Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He
     et al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
     """
-    rgb, alpha = photo.rgb.resize(_seen(photo.size), Image.Resampling.LANCZOS), photo.alpha
+    rgb, alpha = photo.rgb, photo.alpha
     if alpha is not None:
-        alpha = alpha.resize(rgb.size, Image.Resampling.BOX)
         rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+        alpha = alpha.resize(_seen(photo.size), Image.Resampling.BOX)
+    rgb = rgb.resize(_seen(photo.size), Image.Resampling.LANCZOS)
     mask = mask or product_mask(Photo(rgb, alpha))
     lab = to_lab(rgb)
     frame = lab[_frame(*lab.shape[:2])]
@@ -185,7 +186,9 @@ def unpack(text: str) -> Statistics:
         numbers = np.frombuffer(base64.b64decode(text, validate=True), np.float16)
     except ValueError as error:
         raise StyleFileError(f"what its picture looks like is damaged ({error})") from error
-    if len(numbers) != sum(sizes) or not np.isfinite(numbers).all():
+    if len(numbers) != sum(sizes):
         raise StyleFileError("what its picture looks like is damaged")
     parts = torch.split(torch.from_numpy(numbers.astype(np.float32)).expm1(), sizes)
+    if not all(0 < part.square().sum() < math.inf for part in parts):
+        raise StyleFileError("what its picture looks like is damaged")
     return {layer: part.view(2, -1) for layer, part in zip(STYLE_LAYERS, parts, strict=True)}

@@ -44,13 +44,13 @@ def apply(
     config = config or ApplyConfig()
     plan, recipe = make_ready(style, inputs, output, config, listed)
     loaded = load_style(style, config.device, config.precision)
-    if recipe.anchors:
-        loaded.hold(recipe.anchors, config.anchor_weight, config.anchor_floor)
     make_folder(output)
     with Manifest.locked(output) as manifest:
         tasks = survey(plan, manifest, recipe, config)
         current = [task.job for task in tasks if task.state is State.CURRENT]
         todo = [task for task in tasks if task.open]
+        if recipe.anchors and todo:
+            loaded.hold(recipe.anchors, config)
         failures = [PhotoFailed(Path(error.filename), str(error.strerror)) for error in plan.shut]
         failures += [PhotoFailed(t.job.source, FOREIGN) for t in tasks if t.state is State.FOREIGN]
         pipeline = Pipeline(loaded, manifest, recipe, config, len(plan.jobs))

@@ -16,11 +16,11 @@ from stylize.appearance import (
 )
 from stylize.assets import find_style
 from stylize.batches import prefetch
-from stylize.config import STYLE_LAYERS
+from stylize.config import STYLE_LAYERS, ApplyConfig
 from stylize.device import choose
-from stylize.errors import ImageError, UsageError
+from stylize.errors import ImageError, StyleFileError, UsageError
 from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFailed, PhotoSeen
-from stylize.files import find_photos, is_file, is_folder
+from stylize.files import digest, find_photos, is_file, is_folder
 from stylize.header import read_header
 from stylize.images import Photo, read_photo
 from stylize.manifest import Manifest
@@ -28,6 +28,7 @@ from stylize.masks import product_mask
 from stylize.vgg import VGG16Features, load_vgg16
 
 LOOKED_AT = 1024  # pixels on the longest side, as it is decoded
+MOST_PIXELS = ApplyConfig().max_megapixels * 1e6  # of a file
 FAR = 3.5  # modified z-score of an outlier (Iglewicz & Hoaglin 1993, section 3.3)
 FEWEST = 5  # photos that outliers can be told from
 AHEAD = 4  # photos that are decoded before they are measured
@@ -75,13 +76,13 @@ def audit(
     style: str | None = None,
     device: str = "auto",
     precision: str = "auto",
-    photos: Sequence[Path] = (),
+    pictures: Mapping[Path, Path] | None = None,
 ) -> Iterator[Event]:
-    """Compare all photos below `folder` (or only `photos`, which lie there) with each other, and
-    with the picture of `style`.
+    """Compare all photos below `folder` with each other, and with the picture of `style`.
 
     In a folder that `apply` has written, the photos that its pictures were made from are compared
-    as well: what the set was before. Yields `AuditStarted`, a `PhotoSeen` or `PhotoFailed` a photo,
+    as well: what the set was before. With `pictures`, only these are looked at, and what each was
+    made from is known. Yields `AuditStarted`, a `PhotoSeen` or `PhotoFailed` a photo,
     a `PhotoAudited` for each that could be read, farthest first, and `AuditDone`.
 
     Raises:
@@ -91,15 +92,17 @@ def audit(
     if not is_folder(folder):
         raise UsageError(f"no folder {folder}", "give a folder of photos")
     shut: list[OSError] = []
-    if not photos:
+    if pictures is None:
         photos, _, shut = find_photos(folder)
+    else:
+        photos = [*pictures]
     if len(photos) < 2:
         raise UsageError(f"no two photos in {folder}", "a set is two photos or more")
     target = _target(style) if style else None
     compute = choose(device, precision)
     vgg = load_vgg16("shipped", STYLE_LAYERS).to(compute.device)
     vgg.features.to(compute.dtype)
-    sources = _sources(folder, photos)
+    sources = _sources(folder, photos) if pictures is None else pictures
 
     yield AuditStarted(len(photos), len(sources))
     failures = [PhotoFailed(Path(error.filename), str(error.strerror)) for error in shut]
@@ -124,7 +127,8 @@ def compare(seen: Sequence[Seen], target: Statistics | None, failed: int = 0) ->
     """A `PhotoAudited` each, farthest from the others first, then `AuditDone`."""
     after = _distances([each.now for each in seen])
     paired = [each.before for each in seen if each.before is not None]
-    before = dict(zip(map(id, paired), _distances(paired), strict=True)) if paired else {}
+    known = _distances(paired) if len(paired) > 1 else []
+    before = dict(zip(map(id, paired), known, strict=False))
     rows = [each.now.measures | {"distance": away} for each, away in zip(seen, after, strict=True)]
     audited = [
         PhotoAudited(
@@ -190,26 +194,33 @@ def _target(style: str) -> Statistics:
             f"{path} does not say what its picture looks like",
             "train it again, or leave out --style",
         )
-    return unpack(header.target)
+    try:
+        return unpack(header.target)
+    except StyleFileError as error:
+        raise StyleFileError(f"{path}: {error}", "train it again") from error
 
 
 def _sources(folder: Path, photos: Sequence[Path]) -> dict[Path, Path]:
-    """The photos that these pictures were made from, where they still are."""
+    """The photos that these pictures were made from, where they still are as they were."""
     manifest = Manifest(folder)
+    if not is_folder(manifest.folder):
+        return {}
     sources = {}
     for path in photos:
         record = manifest.record(path.relative_to(folder), path)
         if record is not None and is_file(record.source):
-            sources[path] = Path(record.source)
+            source = Path(record.source)
+            if digest(source) == record.sha256:
+                sources[path] = source
     return sources
 
 
 def _read(pair: tuple[Path, Path | None]) -> tuple[Photo, Photo | None]:
     """The picture, and its source if that can be read."""
     path, source = pair
-    picture = read_photo(path, LOOKED_AT)
+    picture = read_photo(path, LOOKED_AT, MOST_PIXELS)
     try:
-        return picture, read_photo(source, LOOKED_AT) if source else None
+        return picture, read_photo(source, LOOKED_AT, MOST_PIXELS) if source else None
     except ImageError:
         return picture, None
 

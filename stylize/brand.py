@@ -9,14 +9,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import SUFFIX
+from stylize.assets import LOCAL_STYLES, SUFFIX
 from stylize.config import ApplyConfig, AuditLimits, Look
 from stylize.errors import UsageError
-from stylize.files import open_file, write_file
+from stylize.files import is_file, open_file, write_file
 
 MOST_BYTES = 1 << 20
 NEW = "`stylize job new` writes one"
-REPORT_FOLDER = "report"
+REPORT_FOLDER, AUDIT = "report", "audit.json"  # beside the folders of the variants
+RESERVED = (REPORT_FOLDER, AUDIT)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 EXAMPLE = """\
@@ -109,7 +110,7 @@ def read_brand(path: Path) -> Brand:
     if len(content) > MOST_BYTES:
         raise UsageError(f"{path}: too large for a job", NEW)
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         found = re.search(r"\(at line (\d+), column \d+\)", str(error))
@@ -138,10 +139,11 @@ def read_brand(path: Path) -> Brand:
 
 
 def _style(path: Path, style: str) -> tuple[str, str]:
-    """Its name, and what finds it: a file is as seen from the job's."""
+    """Its name, and what finds it: files, and trained styles, are looked for from the job's."""
     if style.endswith(SUFFIX) or "/" in style:
         return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
-    return style, style
+    trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
+    return style, str(trained) if is_file(trained) else style
 
 
 def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, ...]:
@@ -149,7 +151,7 @@ def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, 
     for table in top.tables("variant"):
         table.refuse_others({"name", _FILE_NAME, *_FILES, *_LOOK})
         name = table.text("name") or table.missing("name")
-        if not _NAME.fullmatch(name) or name in (*variants, REPORT_FOLDER):
+        if not _NAME.fullmatch(name) or name.casefold() in (*variants, *RESERVED):
             hint = "another one, of letters, digits, '-', '_' and '.'"
             raise table.wrong("name", f"{name!r} cannot be a variant's name", hint)
         own = {key: value for key, value in table.values.items() if key in _LOOK}
@@ -159,10 +161,14 @@ def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, 
             table.settings(ApplyConfig, {"name": table.values[_FILE_NAME]}, key=_FILE_NAME)
             settings["name"] = table.values[_FILE_NAME]
         merged = look.settings(Look, {**look.values, **own})
-        if masks and not merged.masked:
+        if masks and "background" not in {**look.values, **own}:
             merged = replace(merged, background="keep")
-        config = replace(table.settings(ApplyConfig, settings), look=merged, masks=masks)
-        variants[name] = Variant(name, config)
+        config = table.settings(ApplyConfig, settings)
+        try:
+            config = replace(config, look=merged, masks=masks)
+        except UsageError as error:
+            raise table.wrong(None, str(error), error.hint) from error
+        variants[name.casefold()] = Variant(name, config)
     return tuple(variants.values()) or top.missing("variant")
 
 
@@ -250,10 +256,11 @@ class Table:
                 found = re.match(r"\s*[\"']?([\w-]+)[\"']?\s*=", line)
                 if found and found[1] == key:
                     return number
-            elif not here and re.match(rf"\s*{self.name}\s*=", line):  # an inline table
+            elif not here and re.match(rf"\s*{re.escape(self.name)}\s*=", line):  # an inline table
                 return number
         # `wrong` of the file itself may speak of a table.
-        named = re.search(rf"^\s*\[*\s*{key}\b", self.source, re.MULTILINE) if key else None
+        pattern = rf"^\s*\[*\s*{re.escape(key or '')}\b"
+        named = re.search(pattern, self.source, re.MULTILINE) if key else None
         return self.source.count("\n", 0, named.start()) + 1 if named else 1
 
 

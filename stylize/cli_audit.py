@@ -57,6 +57,9 @@ def audit(
     the set's centre: 0 for equal pictures. Exit codes: 0 within the limits, 1 not, or a photo could
     not be read.
     """
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None  # of this process: an audit has a limit of its own
     limits = AuditLimits(max_spread, max_outliers)
     if lighting is not None:
         if style is not None or max_outliers is not None:

@@ -266,6 +266,11 @@ class ApplyConfig(_Settings):
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:
             raise UsageError(f"max_memory is {self.max_memory}", "give one such as 4GB")
         _file_name_pattern(self.name)
+        if self.look.background == "transparent" and self.format == "jpg":
+            raise UsageError("JPEG has no transparency", "choose another format: png, webp, avif")
+        if self.anchor is not None and self.look.stroke is not None:
+            # Strokes are drawn at other sizes than the anchor is seen at.
+            raise UsageError("an anchor and a stroke exclude each other", "leave out one of them")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide what an output looks like."""

@@ -77,9 +77,10 @@ class StyleHeader:
             values: dict[str, Any] = json.loads(text)
             version = values["format_version"]
             if version != FORMAT_VERSION:
+                older = isinstance(version, int) and version < FORMAT_VERSION
                 raise StyleFileError(
                     f"{path}: style format {version!r}, but this stylize reads {FORMAT_VERSION}",
-                    "update stylize, or train the style again",
+                    "train the style again" if older else "update stylize",
                 )
             return cls(
                 name=_text(values, "name"),

@@ -3,6 +3,7 @@
 Content decides what a file is, not its suffix.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -142,16 +143,18 @@ def _count_frames(image: Image.Image) -> int:
     return int(count)
 
 
-def read_photo(path: Path, size: int | None = None) -> Photo:
+def read_photo(path: Path, size: int | None = None, max_pixels: float = math.inf) -> Photo:
     """Decode the (first) picture in `path`, downscaled to at most `size` px on its longest side.
 
     EXIF orientation is applied and an embedded ICC profile converted to sRGB (a broken one is
     ignored: the numbers are then taken as sRGB). For pixels of 16 and 32 bits see `pixels`.
 
     Raises:
-        ImageError: it cannot be opened, is not a picture, is damaged, or too large to be safe.
+        ImageError: it cannot be opened, is not a picture, is damaged, has more than `max_pixels`,
+            or is too large to be safe.
     """
     with _named(path), open_file(path) as file, Image.open(file, formats=READ) as image:
+        check_pixels(image.width * image.height, max_pixels)
         return _frame(image, size)
 
 

@@ -14,7 +14,7 @@ from stylize.appearance import need_colours
 from stylize.apply import apply
 from stylize.assets import find_style
 from stylize.audit import audit
-from stylize.brand import REPORT_FOLDER, Brand
+from stylize.brand import AUDIT, REPORT_FOLDER, Brand
 from stylize.events import (
     ApplyDone,
     AuditDone,
@@ -23,6 +23,7 @@ from stylize.events import (
     JobDone,
     Note,
     PhotoAudited,
+    PhotoFailed,
     VariantPlanned,
     VariantStarted,
 )
@@ -31,15 +32,18 @@ from stylize.header import read_header
 from stylize.report import REPORT, write_report
 from stylize.todo import look_over, make_ready
 
-AUDIT = "audit.json"
+Kept = PhotoAudited | PhotoFailed | AuditDone  # of an audit
 
 
 def check_job(brand: Brand) -> Iterator[VariantPlanned]:
     """What the job would do, without doing anything.
 
     Raises:
-        UsageError: a style or an input is missing, or outputs would lie among the inputs.
+        UsageError: a style or an input is missing, outputs would lie among the inputs, or what
+            audits need is not installed.
     """
+    if brand.limits is not None:
+        need_colours()
     for name, style in brand.styles.items():
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
@@ -60,8 +64,9 @@ def run_job(brand: Brand) -> Iterator[Event]:
     started = time.monotonic()
     if brand.limits is not None:
         need_colours()
-    for _ in check_job(brand):
-        pass
+    for name, style in brand.styles.items():
+        for variant in brand.variants:
+            make_ready(style, brand.inputs, brand.folder(name, variant.name), variant.config)
     counts: Counter[str] = Counter()
     broken: list[str] = []
     reports: list[Path] = []
@@ -102,50 +107,55 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
     variant = brand.variants[0]
     folder = brand.folder(name, variant.name)
     plan, _ = make_ready(style, brand.inputs, folder, variant.config)
-    photos = [job.target for job in plan.jobs if is_file(job.target)]
-    if len(photos) < 2:
+    pictures = {job.target: job.source for job in plan.jobs if is_file(job.target)}
+    if len(pictures) < 2:
         yield Note(f"no audit of {name}: it takes two pictures")
         return
-    lines = [f"{path.relative_to(folder)} {digest(path)}\n" for path in photos]
+    lines = (f"{path} {digest(path)} {source}\n" for path, source in pictures.items())
     text = "".join([__version__, *lines])
-    pictures = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    state = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
     kept, report = brand.output / name / AUDIT, brand.output / name / REPORT_FOLDER
-    found = _read_kept(kept, pictures)
+    found = _read_kept(kept, state)
     if found is None:
         found = []
         target = style if read_header(find_style(style)).target else None
-        for event in audit(folder, target, photos=photos):
-            if isinstance(event, PhotoAudited | AuditDone):
+        for event in audit(folder, target, pictures=pictures):
+            if isinstance(event, Kept):
                 found.append(event)
             else:
                 yield event
-        write_file(kept, _kept(found, pictures))
-        (report / REPORT).unlink(missing_ok=True)  # it tells of others
+        (report / REPORT).unlink(missing_ok=True)  # before the next line: it tells of others
+        write_file(kept, _kept(found, state))
     yield from found
     if brand.report:
         if not is_file(report / REPORT):
-            write_report(report, f"{brand.path.stem}: {name}", found)
+            yield Note(f"writing the report of {len(pictures)} pictures")
+            write_report(report, f"{brand.path.stem}: {name}", found, folder)
         yield FileWritten("report", report / REPORT)
 
 
-def _kept(found: Sequence[PhotoAudited | AuditDone], pictures: str) -> bytes:
-    rows = [asdict(event) for event in found]
-    return json.dumps({"pictures": pictures, "found": rows}, default=str, indent=1).encode()
+def _kept(found: Sequence[Kept], state: str) -> bytes:
+    rows = [[type(event).__name__, asdict(event)] for event in found]
+    return json.dumps({"state": state, "found": rows}, default=str, indent=1).encode()
 
 
-def _read_kept(path: Path, pictures: str) -> list[PhotoAudited | AuditDone] | None:
+def _read_kept(path: Path, state: str) -> list[Kept] | None:
     """None if there is nothing that can be read, or it is of other pictures."""
     try:
         values = json.loads(path.read_bytes())
-        if values["pictures"] != pictures:
+        if values["state"] != state:
             return None
-        *rows, done = values["found"]
-        return [*map(_photo, rows), AuditDone(**done)]
+        return [_event(kind, row) for kind, row in values["found"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _photo(row: dict[str, Any]) -> PhotoAudited:
+def _event(kind: str, row: dict[str, Any]) -> Kept:
+    """From JSON, where paths and tuples are no such things."""
+    if kind == "PhotoFailed":
+        return PhotoFailed(Path(row["source"]), row["reason"])
+    if kind == "AuditDone":
+        return AuditDone(**row)
     source = Path(row["source"]) if row["source"] else None
     row |= {"path": Path(row["path"]), "source": source, "reasons": tuple(row["reasons"])}
     return PhotoAudited(**row)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stylize.appearance import color_difference, need_colours
+from stylize.audit import MOST_PIXELS
 from stylize.batches import prefetch
 from stylize.errors import ImageError, UsageError
 from stylize.events import AuditStarted, Event, LightingDone, LightingMeasured, PhotoFailed
@@ -38,7 +39,7 @@ def light_spread(
     yield from failures
     rows: list[LightingMeasured] = []
     for path, reading in zip(
-        photos, prefetch(lambda path: read_photo(path, SIZE), photos, 2), strict=True
+        photos, prefetch(lambda path: read_photo(path, SIZE, MOST_PIXELS), photos, 2), strict=True
     ):
         try:
             photo = reading.result()

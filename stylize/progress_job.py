@@ -1,6 +1,6 @@
 """What `stylize job` reports -> terminal; as `progress`, it computes nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Never
 
@@ -57,6 +57,7 @@ def draw_job(events: Iterable[Event], console: Console) -> Iterator[Event]:
     """A bar for each variant and audit, then one summary; passes the events on."""
     bar = _Bar()
     failures: list[PhotoFailed] = []
+    warned: list[PhotoDone] = []
     audited: list[PhotoAudited] = []
     table = Table("style", "variant", "stylized", "up to date", "failed", "not begun")
     variant: VariantStarted | None = None
@@ -70,6 +71,8 @@ def draw_job(events: Iterable[Event], console: Console) -> Iterator[Event]:
                     console.print(Text(event.text, style="yellow"))
                 case PhotoFailed():
                     failures.append(event)
+                case PhotoDone() if event.warnings:
+                    warned.append(event)
                 case ApplyDone() if variant is not None:
                     numbers = (event.done, event.current, event.failed, event.left)
                     cells = (str(number) if number else "" for number in numbers)
@@ -78,20 +81,30 @@ def draw_job(events: Iterable[Event], console: Console) -> Iterator[Event]:
                         console.print(Text(event.stopped, style="red"))
                 case PhotoAudited():
                     audited.append(event)
-                case AuditDone():
+                case AuditDone() if variant is not None:
+                    console.print(Text(f"audit of {shown(variant.style)}"))
                     print_set(console, event, audited, farthest=0)
                     audited = []
                 case JobDone():
-                    if failures:
-                        print_reasons(console, "Failed", ((p.source, p.reason) for p in failures))
-                    console.print(table)
-                    _print_result(console, event)
+                    _print_result(console, event, table, failures, warned)
             yield event
     finally:
         bar.close()
 
 
-def _print_result(console: Console, done: JobDone) -> None:
+def _print_result(
+    console: Console,
+    done: JobDone,
+    table: Table,
+    failures: Sequence[PhotoFailed],
+    warned: Sequence[PhotoDone],
+) -> None:
+    if warned:
+        reasons = ((photo.target, "; ".join(photo.warnings)) for photo in warned)
+        print_reasons(console, "Done, but", reasons)
+    if failures:
+        print_reasons(console, "Failed", ((photo.source, photo.reason) for photo in failures))
+    console.print(table)
     for text in done.broken:
         console.print(Text(text, style="red"))
     for path in done.reports:

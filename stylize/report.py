@@ -1,6 +1,7 @@
 """What an audit has found, as a page that anyone can open: a folder without server or network."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from io import BytesIO
@@ -8,9 +9,10 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
+from stylize.audit import MOST_PIXELS
 from stylize.batches import prefetch
 from stylize.errors import ImageError
-from stylize.events import AuditDone, PhotoAudited
+from stylize.events import AuditDone, Event, PhotoAudited
 from stylize.files import write_file
 from stylize.images import merge_alpha, read_photo
 
@@ -19,6 +21,7 @@ PICTURES = "pictures"
 THUMBNAIL = 640  # pixels on the longest side
 QUALITY = 80  # of WebP
 AHEAD = 4  # photos
+OWN = re.compile(r"\d{5,}-(after|before)\.webp")
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class Row:
     photo: PhotoAudited
 
 
-def write_report(folder: Path, title: str, found: Sequence[PhotoAudited | AuditDone]) -> None:
-    """Write `folder`/report.html and small pictures beside it, of what `audit` has found.
+def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -> None:
+    """Write `folder`/report.html and small pictures beside it, of what `audit` has found in `root`.
 
     Raises:
         OSError: the folder cannot be written into.
     """
+    found = [*found]
     photos = [event for event in found if isinstance(event, PhotoAudited)]
     (done,) = (event for event in found if isinstance(event, AuditDone))
     numbered = [*enumerate(photos, start=1)]
-    rows = [row.result() for row in prefetch(lambda item: _row(folder, *item), numbered, AHEAD)]
+    made = prefetch(lambda item: _row(folder, *item, root), numbered, AHEAD)
+    rows = [row.result() for row in made]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     template = environment.from_string(
         files("stylize").joinpath("report.html.jinja").read_text(encoding="utf-8")
@@ -51,7 +56,7 @@ def write_report(folder: Path, title: str, found: Sequence[PhotoAudited | AuditD
     write_file(folder / REPORT, page.encode(errors="replace"))
     used = {name for row in rows for name in (row.now, row.before)}
     for path in (folder / PICTURES).iterdir():  # of a set that was larger
-        if f"{PICTURES}/{path.name}" not in used:
+        if OWN.fullmatch(path.name) and f"{PICTURES}/{path.name}" not in used:
             path.unlink(missing_ok=True)
 
 
@@ -70,23 +75,24 @@ def chart(photos: Sequence[PhotoAudited]) -> list[tuple[str, list[tuple[float, b
     ]
 
 
-def _row(folder: Path, number: int, photo: PhotoAudited) -> Row:
-    now = f"{PICTURES}/{number:05d}-after.webp"
-    before = f"{PICTURES}/{number:05d}-before.webp" if photo.source else ""
-    size = _thumbnail(photo.path, folder / now)
-    if photo.source:
-        try:
-            _thumbnail(photo.source, folder / before)
-        except ImageError:
-            before = ""
-    return Row(photo.path.name, now, before, *size, photo)
+def _row(folder: Path, number: int, photo: PhotoAudited, root: Path) -> Row:
+    now, size = _thumbnail(photo.path, folder, f"{number:05d}-after.webp")
+    before, _ = _thumbnail(photo.source, folder, f"{number:05d}-before.webp")
+    return Row(str(photo.path.relative_to(root)), now, before, *size, photo)
 
 
-def _thumbnail(path: Path, target: Path) -> tuple[int, int]:
-    """Transparent parts stay transparent."""
-    photo = read_photo(path, THUMBNAIL)
-    picture = merge_alpha(photo.rgb, photo.alpha)
+def _thumbnail(path: Path | None, folder: Path, name: str) -> tuple[str, tuple[int, int]]:
+    """Its place on the page and its size; "" of one that is gone or cannot be read any more.
+
+    Transparent parts stay transparent.
+    """
+    try:
+        photo = read_photo(path, THUMBNAIL, MOST_PIXELS) if path else None
+    except ImageError:
+        photo = None
+    if photo is None:
+        return "", (0, 0)
     content = BytesIO()
-    picture.save(content, "WEBP", quality=QUALITY)
-    write_file(target, content.getvalue())
-    return picture.size
+    merge_alpha(photo.rgb, photo.alpha).save(content, "WEBP", quality=QUALITY)
+    write_file(folder / PICTURES / name, content.getvalue())
+    return f"{PICTURES}/{name}", photo.size

@@ -13,7 +13,7 @@ from stylize.anchor import hold
 from stylize.assets import find_style
 from stylize.buffers import make_buffer
 from stylize.checkpoint import load_network
-from stylize.config import Look
+from stylize.config import ApplyConfig, Look
 from stylize.device import Compute, choose
 from stylize.errors import ImageError, UsageError
 from stylize.header import StyleHeader
@@ -46,9 +46,9 @@ class Style:
         network = network.to(compute.device, compute.dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()
 
-    def hold(self, anchors: Sequence[Path], weight: float, floor: float) -> None:
-        """From now on, hold norms near the statistics of these photos (`anchor.hold`); of several,
-        those that cannot be read are left out.
+    def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
+        """From now on, hold norms near the statistics of these photos (`anchor.hold`), as `config`
+        says; of several, those that cannot be read are left out.
 
         Raises:
             ImageError: none can be read.
@@ -56,19 +56,18 @@ class Style:
         photos = []
         for path in anchors:
             try:
-                photo = read_photo(path, ANCHOR_SIZE).rgb
+                photo = read_photo(path, ANCHOR_SIZE, config.max_megapixels * 1e6)
             except ImageError as error:
                 unreadable = error
             else:
-                mask = balance(photo)
-                photos.append((self._batch(photo), None if mask is None else self._batch(mask)))
+                mask = product_mask(photo) if config.look.masked else None
+                mask = mask or balance(photo.rgb)
+                image = to_tensor(photo.rgb)[None].to(self.compute.device)
+                weights = None if mask is None else to_mask(mask)[None].to(self.compute.device)
+                photos.append((image, weights))
         if not photos:
             raise unreadable
-        hold(self._network, photos, weight, floor)
-
-    def _batch(self, picture: Image.Image) -> Tensor:
-        convert = to_mask if picture.mode == "L" else to_tensor
-        return convert(picture)[None].to(self.compute.device)
+        hold(self._network, photos, config.anchor_weight, config.anchor_floor)
 
     def __call__(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.

@@ -114,7 +114,8 @@ def _anchored(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) -> R
     """With the photo to hold norms near, or with some of the plan, evenly chosen."""
     chosen = [Path(anchor)]
     if anchor == AUTO:
-        chosen = [job.source for job in plan.jobs[:: math.ceil(len(plan.jobs) / MOST_ANCHORS)]]
+        every = max(1, math.ceil(len(plan.jobs) / MOST_ANCHORS))
+        chosen = [job.source for job in plan.jobs[::every]]
     digests: dict[Path, str] = {}
     for path in chosen:
         try:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stylize.appearance import centre, channel_statistics, pack
 from stylize.checkpoint import RunState
-from stylize.config import TrainConfig
+from stylize.config import VGG_SOURCES, TrainConfig
 from stylize.device import Compute
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.header import StyleHeader
@@ -74,8 +74,10 @@ class Trainer:
             self.objectives = [Objective(vgg, [target]) for target in targets]
         else:
             self.objectives = [Objective(vgg, targets, weights)]
-        looks = centre([channel_statistics(vgg, target) for target in targets], weights)
-        self._header = replace(header, target=pack(looks))
+        self._header = header
+        if self.config.vgg == VGG_SOURCES[0]:  # what an audit measures with
+            looks = centre([channel_statistics(vgg, target) for target in targets], weights)
+            self._header = replace(header, target=pack(looks))
         torch.manual_seed(self.config.seed)
         self.network = self._build(start)
         self.average = self._build(start).requires_grad_(False).eval()

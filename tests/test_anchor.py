@@ -94,7 +94,7 @@ def test_strips_are_held_as_one_pass_is(style_file, photos, tmp_path):
     reference = tmp_path / "reference.png"
     draw_picture(9, 80, 80).save(reference)
     style = load_style(str(style_file), "cpu", "fp32")
-    style.hold([reference], 0.7, 0.1)
+    style.hold([reference], ApplyConfig(anchor_weight=0.7, anchor_floor=0.1))
     picture = draw_picture(1, 200, 160)
     strips = next(way for way in style.ways(picture.size) if way.way.name != "ONE_PASS")
     one = to_tensor(style.stylize_photos([Photo(picture)])[0])

@@ -59,7 +59,11 @@ def test_no_file_is_written_over(tmp_path):
         (SMALL + "strength = 2\n", 6, "strength is 2"),
         (SMALL + 'file_name = "x"\n', 6, "name is 'x'"),
         (SMALL + '[[variant]]\nname = "web"\n', 7, "'web'"),
-        (SMALL + '[[variant]]\nname = "report"\n', 7, "'report'"),
+        (SMALL + '[[variant]]\nname = "Report"\n', 7, "'Report'"),
+        (SMALL + '[[variant]]\nname = "audit.json"\n', 7, "'audit.json'"),
+        (SMALL + '[[variant]]\nname = "WEB"\n', 7, "'WEB'"),
+        ('"a(b" = 1\n' + SMALL, 1, "no setting 'a(b'"),
+        (SMALL + 'format = "jpg"\nbackground = "transparent"\n', 4, "no transparency"),
         (SMALL + '[[variant]]\nname = "../up"\n', 7, "up"),
         (SMALL + "[[variant]]\nsize = 3\n", 6, "name is missing"),
         (SMALL + "[audit]\n\nmax_spread = -1\n", 8, "max_spread is -1"),
@@ -102,6 +106,24 @@ def test_masks_keep_the_background(tmp_path):
     (variant,) = brand_of(tmp_path, 'masks = "m"\n' + SMALL).variants
     assert variant.config.masks == str(tmp_path / "m")
     assert variant.config.look.background == "keep"
+
+
+def test_a_variant_may_leave_the_masks_aside(tmp_path):
+    text = 'masks = "m"\n' + SMALL + 'background = "stylize"\n'
+    assert brand_of(tmp_path, text).variants[0].config.look.background == "stylize"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    path = tmp_path / "brand.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + SMALL.encode())
+    assert read_brand(path).variants[0].name == "web"
+
+
+def test_styles_trained_beside_the_job_are_found(tmp_path):
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "styles" / "great-wave.safetensors").touch()
+    path = str(tmp_path / "styles" / "great-wave.safetensors")
+    assert brand_of(tmp_path, SMALL).styles == {"great-wave": path}
 
 
 def test_styles_may_be_files_beside_the_job(tmp_path):

@@ -32,7 +32,7 @@ def found(tmp_path, count=4):
 
 
 def test_a_folder_with_a_page_and_small_pictures(tmp_path):
-    write_report(tmp_path / "report", "spring <script>", found(tmp_path))
+    write_report(tmp_path / "report", "spring <script>", found(tmp_path), tmp_path)
     page = (tmp_path / "report" / "report.html").read_text()
     assert "spring &lt;script&gt;" in page
     assert "now &lt;0&gt;&amp;.png" in page
@@ -45,15 +45,16 @@ def test_a_folder_with_a_page_and_small_pictures(tmp_path):
 
 
 def test_pictures_of_a_larger_set_are_taken_away(tmp_path):
-    write_report(tmp_path / "report", "x", found(tmp_path, 6))
-    write_report(tmp_path / "report", "x", found(tmp_path, 3))
-    assert len([*(tmp_path / "report" / "pictures").iterdir()]) == 5
+    write_report(tmp_path / "report", "x", found(tmp_path, 6), tmp_path)
+    (tmp_path / "report" / "pictures" / "mine.webp").touch()
+    write_report(tmp_path / "report", "x", found(tmp_path, 3), tmp_path)
+    assert len([*(tmp_path / "report" / "pictures").iterdir()]) == 6
 
 
 def test_a_source_that_is_gone_is_left_out(tmp_path):
     events = found(tmp_path)
     events[0].source.unlink()
-    write_report(tmp_path / "report", "x", events)
+    write_report(tmp_path / "report", "x", events, tmp_path)
     assert not (tmp_path / "report" / "pictures" / "00001-before.webp").exists()
 
 
@@ -70,7 +71,7 @@ def page(tmp_path):
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("needs chromium")
-    write_report(tmp_path / "report", "spring", found(tmp_path))
+    write_report(tmp_path / "report", "spring", found(tmp_path), tmp_path)
     with playwright.sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         context = browser.new_context(offline=True, viewport={"width": 1200, "height": 900})
@@ -178,6 +179,6 @@ def test_only_what_is_seen_is_loaded(page):
 
 def test_printed_before_and_after_stand_side_by_side(page):
     page.emulate_media(media="print")
-    boxes = [page.locator(".pair").first.locator("img").nth(i).bounding_box() for i in (0, 1)]
+    boxes = [page.locator(".pair").first.locator("img").nth(i).bounding_box() for i in (1, 0)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1
     assert not page.is_visible("form")
