@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("norms.png"))
     options = parser.parse_args()
     compute = choose(options.device)
-    config = resolved(TrainConfig(steps=options.steps, size=options.size, base=""), compute)
+    config = resolved(TrainConfig(steps=options.steps, size=options.size, base="", lighting=0), compute)
     style = read_style(options.picture, config.style_size)
     header = StyleHeader("x", NetworkConfig(), config, [StylePicture("", "", "", "", "")])
     content = read_content(options.content, options.size)
