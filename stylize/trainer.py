@@ -70,14 +70,14 @@ class Trainer:
         vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
         targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
         weights = [picture.weight for picture in header.pictures]
+        self._header = header
         if self.config.many:
             self.objectives = [Objective(vgg, [target]) for target in targets]
         else:
             self.objectives = [Objective(vgg, targets, weights)]
-        self._header = header
-        if self.config.vgg == VGG_SOURCES[0]:  # what an audit measures with
-            looks = centre([channel_statistics(vgg, target) for target in targets], weights)
-            self._header = replace(header, target=pack(looks))
+            if self.config.vgg == VGG_SOURCES[0]:  # what an audit measures with
+                looks = centre([channel_statistics(vgg, target) for target in targets], weights)
+                self._header = replace(header, target=pack(looks))
         torch.manual_seed(self.config.seed)
         self.network = self._build(start)
         self.average = self._build(start).requires_grad_(False).eval()
