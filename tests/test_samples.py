@@ -55,14 +55,14 @@ def test_shipped_style_explains_itself(name):
     assert header.pictures[0].author
     assert header.pictures[0].licence == "public domain"
     assert re.fullmatch(r"[0-9a-f]{64}", header.pictures[0].sha256)
-    # It has seen enough: by itself, or with the base that it was started from.
-    steps = header.training.steps
+    # It has seen as many crops as 2,000 steps of four, by itself or with the base below it.
+    crops = header.training.steps * header.training.batch_size
     if header.training.base:
         base = find_base(header.training.base)
         assert digest(base) == header.base_sha256
-        steps += read_header(base).training.steps
-    assert steps >= 2000
-    assert header.training.batch_size >= 4
+        below = read_header(base).training
+        crops += below.steps * below.batch_size
+    assert crops >= 2000 * 4
     assert header.training.size >= 256
     first, last = header.losses[0][1], header.losses[-1][1]
     assert last["style relu3_3"] < first["style relu3_3"] / 2
