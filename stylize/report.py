@@ -55,7 +55,7 @@ def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -
     page = template.render(title=title, rows=rows, done=done, chart=chart(photos))
     write_file(folder / REPORT, page.encode(errors="replace"))
     used = {name for row in rows for name in (row.now, row.before)}
-    for path in (folder / PICTURES).iterdir():  # of a set that was larger
+    for path in (folder / PICTURES).glob("*"):  # of a set that was larger
         if OWN.fullmatch(path.name) and f"{PICTURES}/{path.name}" not in used:
             path.unlink(missing_ok=True)
 

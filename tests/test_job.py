@@ -66,8 +66,7 @@ def test_every_variant_of_every_photo(style_file, photos, tmp_path):
 
 
 def test_only_what_changed_is_done_again(style_file, photos, tmp_path):
-    deque_of = [*run_job(brand(tmp_path))]
-    assert done_of(deque_of).done == 18
+    assert done_of([*run_job(brand(tmp_path))]).done == 18
     draw_picture(77).save(photos / "photo1.png")
     done = done_of([*run_job(brand(tmp_path))])
     assert (done.done, done.current) == (3, 15)

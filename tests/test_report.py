@@ -58,6 +58,13 @@ def test_a_source_that_is_gone_is_left_out(tmp_path):
     assert not (tmp_path / "report" / "pictures" / "00001-before.webp").exists()
 
 
+def test_a_page_without_any_picture_is_still_one(tmp_path):
+    gone = photo(tmp_path / "gone.png", None, 0.5)
+    done = AuditDone(1, 0, 0.5, None, None, 0, {})
+    write_report(tmp_path / "report", "x", [gone, done], tmp_path)
+    assert "gone.png" in (tmp_path / "report" / "report.html").read_text()
+
+
 def test_chart_places_are_relative_to_the_farthest(tmp_path):
     events = [photo(Path("a"), Path("b"), 0.25, "dark"), photo(Path("c"), Path("d"), 0.5)]
     assert chart(events) == [
