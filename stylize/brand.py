@@ -33,6 +33,7 @@ styles = ["great-wave"]         # see `stylize styles`
 # strength = 1.0                # 0 is the photo, 1 the full style
 # preserve_color = false        # true: the photo's colours
 # background = "stylize"        # or "keep", or "transparent"
+# even_light = true             # false: light from one side is left as it is
 # stroke = 1.0                  # strokes in relation to the picture, whatever its size
 
 [[variant]]

@@ -89,6 +89,13 @@ def apply(
             rich_help_panel=LOOK,
         ),
     ] = False,
+    even_light: Annotated[
+        bool,
+        typer.Option(
+            help="Take out light that falls off to one side or to the corners.",
+            rich_help_panel=LOOK,
+        ),
+    ] = _APPLY.look.even_light,
     stroke: Annotated[
         str,
         typer.Option(
@@ -211,6 +218,7 @@ def apply(
             strength,
             preserve_color,
             _background(keep=keep_background, cut_out=cut_out, masks=masks is not None),
+            even_light,
             _stroke(stroke),
             statistics,
         ),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from stylize.images import Photo
+from stylize.shading import Shading
 
 FRAME = 2  # pixels along the border that the background's colour is taken from
 TOLERANCE = 6  # levels of any channel: JPEG noise
@@ -79,16 +80,17 @@ def flat_background(rgb: Image.Image) -> Image.Image | None:
     return Image.fromarray(matte)
 
 
-def balance(rgb: Image.Image) -> Image.Image | None:
+def balance(rgb: Image.Image, shading: Shading | None = None) -> Image.Image | None:
     """What each pixel counts in the statistics of a photo that is nearly all flat background.
 
     Norms bring whatever there is to full strength: on a small product's white ground, the network's
     own noise. Counted by these weights, a flat background makes up `MOST` of the photo; None where
-    it does not make up more anyway.
+    it does not make up more anyway. `shading` is taken out before.
     """
     scale = min(1, SMALL / max(rgb.size))
     width, height = (max(1, round(side * scale)) for side in rgb.size)
-    mask = flat_background(rgb.resize((width, height), Image.Resampling.NEAREST))
+    small = rgb.resize((width, height), Image.Resampling.NEAREST)
+    mask = flat_background(small if shading is None else shading.remove(small))
     if mask is None:
         return None
     product = float(np.asarray(mask).mean() / 255)

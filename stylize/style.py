@@ -1,7 +1,7 @@
 """A style ready for use: tensor -> tensor, picture -> picture."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,15 +22,36 @@ from stylize.instance_norm_ops import backend
 from stylize.look import REACH, SHRINK, apply_look
 from stylize.masks import balance, cut_out, product_mask
 from stylize.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.shading import Shading, find_shading
 from stylize.strips import Rows, Run, Strips, cut
 from stylize.tensors import to_mask, to_picture, to_tensor
 
-AS_TRAINED = Look()
+PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
 DOUBLINGS = 2  # of the size at which strokes are drawn, to sharpen them
 STEP = 16  # pixels
 ANCHOR_SIZE = 1024  # pixels on the longest side of photos that norms are held near
 LONGEST = 4  # times the short side: a picture yet longer counts as so long
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture as the network sees it: without its shading, pixels weighted in the statistics."""
+
+    rgb: Image.Image
+    weights: Image.Image | None = None
+    shading: Shading | None = None
+
+    def resized(self, size: tuple[int, int], resample: Image.Resampling) -> "View":
+        weights = self.weights and self.weights.resize(size, Image.Resampling.BOX)
+        return replace(self, rgb=self.rgb.resize(size, resample), weights=weights)
+
+    def rows(self, device: torch.device, top: int, bottom: int) -> Tensor:
+        """(1, 3, bottom - top, W)."""
+        rows = _crop(self.rgb, device, top, bottom)
+        if self.shading is None:
+            return rows
+        return rows.mul_(self.shading.gain(*self.rgb.size, top, bottom).to(device))
 
 
 class Style:
@@ -61,10 +82,8 @@ class Style:
                 unreadable = error
             else:
                 mask = product_mask(photo) if config.look.masked else None
-                mask = mask or balance(photo.rgb)
-                image = to_tensor(photo.rgb)[None].to(self.compute.device)
-                weights = None if mask is None else to_mask(mask)[None].to(self.compute.device)
-                photos.append((image, weights))
+                view = _view(replace(photo, mask=mask), config.look)
+                photos.append((self._images([view]), self._weights([view])))
         if not photos:
             raise unreadable
         hold(self._network, photos, config.anchor_weight, config.anchor_floor)
@@ -97,7 +116,7 @@ class Style:
         return result.to(images.device)
 
     def stylize(
-        self, picture: Image.Image, look: Look = AS_TRAINED, max_memory: float | None = None
+        self, picture: Image.Image, look: Look = PLAIN, max_memory: float | None = None
     ) -> Image.Image:
         """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
 
@@ -118,7 +137,7 @@ class Style:
         need = affordable(self.ways(photo.size, look), budget)
         return self.stylize_photos([photo], look, need)[0]
 
-    def ways(self, size: tuple[int, int], look: Look = AS_TRAINED) -> list[Need]:
+    def ways(self, size: tuple[int, int], look: Look = PLAIN) -> list[Need]:
         """What a photo of (width, height) takes, by the ways that it can go."""
         return ways(size, self.seen(size, look), self._values, self.compute, look)
 
@@ -130,7 +149,7 @@ class Style:
     def stylize_photos(
         self,
         photos: Sequence[Photo],
-        look: Look = AS_TRAINED,
+        look: Look = PLAIN,
         need: Need = IN_ONE_PASS,
         folder: Path | None = None,
     ) -> list[Image.Image]:
@@ -146,59 +165,56 @@ class Style:
         Raises:
             OSError: there is no room on the disk.
         """
-        masks = [photo.mask if look.masked else None for photo in photos]
-        weights = [
-            balance(photo.rgb) if mask is None else mask
-            for photo, mask in zip(photos, masks, strict=True)
-        ]
+        views = [_view(photo, look) for photo in photos]
         if look.stroke is None:
-            painted = self._paint([photo.rgb for photo in photos], weights, need, folder)
+            painted = self._paint(views, need, folder)
         else:
-            painted = (
-                self._paint_relative(photo.rgb, weight, look.stroke, need, folder)
-                for photo, weight in zip(photos, weights, strict=True)
-            )
+            stroke = look.stroke
+            painted = (self._paint_relative(view, stroke, need, folder) for view in views)
         return [
             merge_alpha(_finish(photo, rows, look), photo.alpha)
             for photo, rows in zip(photos, painted, strict=True)
         ]
 
-    def _paint(
-        self,
-        pictures: Sequence[Image.Image],
-        weights: Sequence[Image.Image | None],
-        need: Need,
-        folder: Path | None,
-    ) -> Iterator[Rows]:
+    def _paint(self, views: Sequence[View], need: Need, folder: Path | None) -> Iterator[Rows]:
         """What the network makes of each, by rows from above."""
         if need.way is not Way.ONE_PASS:
-            for picture, weight in zip(pictures, weights, strict=True):
-                yield self._strips(picture, weight, need, folder)
+            for view in views:
+                yield self._strips(view, need, folder)
             return
-        images = torch.stack([to_tensor(picture) for picture in pictures])
-        result = self(images.to(self.compute.device), _stack(weights))
-        del images
+        result = self(self._images(views), self._weights(views))
         yield from (partial(_rows, image[None]) for image in result)
 
-    def _strips(
-        self, picture: Image.Image, weights: Image.Image | None, need: Need, folder: Path | None
-    ) -> Rows:
+    def _images(self, views: Sequence[View]) -> Tensor:
         device = self.compute.device
+        return torch.cat([view.rows(device, 0, view.rgb.height) for view in views])
+
+    def _weights(self, views: Sequence[View]) -> Tensor | None:
+        """(N, 1, H, W), ones for a view that has none; None if no view has any."""
+        if all(view.weights is None for view in views):
+            return None
+        whole = Image.new("L", views[0].rgb.size, 255)
+        weights = [to_mask(view.weights or whole) for view in views]
+        return torch.stack(weights).to(self.compute.device)
+
+    def _strips(self, view: View, need: Need, folder: Path | None) -> Rows:
+        device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
         count = partial(count_strips, on_gpu=device.type == "cuda")
-        run = Run(device, count(picture.size), buffer)
-        if need.way is Way.APPROXIMATE and max(picture.size) > THUMBNAIL:
-            size = scaled(picture.size, THUMBNAIL / max(picture.size))
-            small = picture.resize(size, Image.Resampling.LANCZOS)
-            small_weights = weights and weights.resize(size, Image.Resampling.BOX)
+        run = Run(device, count(size), buffer)
+        if need.way is Way.APPROXIMATE and max(size) > THUMBNAIL:
+            size = scaled(size, THUMBNAIL / max(size))
             whole = Run(device, count(size), buffer)
-            self._stream(small, small_weights, whole).rows(0, 1)  # for which it needs all norms
+            small = view.resized(size, Image.Resampling.LANCZOS)
+            self._stream(small, whole).rows(0, 1)  # for which it needs all norms
             run.given = whole.found
-        return self._stream(picture, weights, run).advance
+        return self._stream(view, run).advance
 
-    def _stream(self, picture: Image.Image, weights: Image.Image | None, run: Run) -> Strips:
-        image = _on_demand(picture, 3, run)
-        mask = None if weights is None else _on_demand(weights, 1, run)
+    def _stream(self, view: View, run: Run) -> Strips:
+        image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
+        mask = None
+        if view.weights is not None:
+            mask = _on_demand(view.rgb.size, 1, run, partial(_crop, view.weights, run.device))
         result: Strips = self._network(image, mask)
         return result
 
@@ -211,27 +227,20 @@ class Style:
         width, height = (max(1, round(side * scale / STEP)) * STEP for side in size)
         return [(width << doubling, height << doubling) for doubling in range(DOUBLINGS + 1)]
 
-    def _paint_relative(
-        self,
-        picture: Image.Image,
-        weights: Image.Image | None,
-        stroke: float,
-        need: Need,
-        folder: Path | None,
-    ) -> Rows:
+    def _paint_relative(self, view: View, stroke: float, need: Need, folder: Path | None) -> Rows:
         """Strokes in relation to the picture: coarse to fine (Gatys et al. 2017, section 6).
 
         The network sees the picture so small that strokes have that size, then twice what it has
         painted, each time at double the size: that draws the same strokes with sharp edges. What
         comes out does not depend on the photo's size, to which it is brought at last.
         """
-        painted = picture
-        for size in self._scales(picture.size, stroke):
-            seen = painted.resize(size, Image.Resampling.BICUBIC)
-            seen_weights = weights and weights.resize(size, Image.Resampling.BOX)
-            (rows,) = self._paint([seen], [seen_weights], need, folder)
-            painted = _finish(Photo(seen), rows, AS_TRAINED)
-        painted = painted.resize(picture.size, Image.Resampling.BICUBIC)
+        seen = view
+        for size in self._scales(view.rgb.size, stroke):
+            seen = seen.resized(size, Image.Resampling.BICUBIC)
+            (rows,) = self._paint([seen], need, folder)
+            # What is painted has no shading.
+            seen = View(_finish(Photo(seen.rgb), rows, PLAIN), view.weights)
+        painted = seen.rgb.resize(view.rgb.size, Image.Resampling.BICUBIC)
         return partial(_crop, painted, self.compute.device)
 
 
@@ -249,9 +258,16 @@ def _crop(picture: Image.Image, device: torch.device, top: int, bottom: int) -> 
     return (to_mask(part) if part.mode == "L" else to_tensor(part))[None].to(device)
 
 
-def _on_demand(picture: Image.Image, channels: int, run: Run) -> Strips:
-    shape = (1, channels, picture.height, picture.width)
-    return Strips(run, shape, torch.float32, partial(_crop, picture, run.device))
+def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> Strips:
+    width, height = size
+    return Strips(run, (1, channels, height, width), torch.float32, rows)
+
+
+def _view(photo: Photo, look: Look) -> View:
+    if look.masked and photo.mask is not None:  # its background has no influence, and no light
+        return View(photo.rgb, photo.mask)
+    shading = find_shading(photo.rgb) if look.even_light else None
+    return View(photo.rgb, balance(photo.rgb, shading), shading)
 
 
 def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
@@ -273,15 +289,6 @@ def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
         result.paste(to_picture(stylized[0, :, top - first : bottom - first]), (0, top))
     assert result is not None  # noqa: S101 for the type checker: there is a first strip
     return result
-
-
-def _stack(masks: Sequence[Image.Image | None]) -> Tensor | None:
-    """(N, 1, H, W), ones for a photo that has none; None if no photo has one."""
-    known = [mask for mask in masks if mask is not None]
-    if not known:
-        return None
-    whole = Image.new("L", known[0].size, 255)
-    return torch.stack([to_mask(whole if mask is None else mask) for mask in masks])
 
 
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:

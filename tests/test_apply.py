@@ -558,8 +558,8 @@ def check_stop_at_a_full_disk(style_file, tmp_path, out):
     folder = tmp_path / "in"
     folder.mkdir()
     for index in range(40):
-        noise = np.random.default_rng(index).integers(0, 256, (150, 150, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{index:02}.png")  # some 60 KB stylized
+        noise = np.random.default_rng(index).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(folder / f"{index:02}.png")  # some 120 KB stylized
     events = run(style_file, [folder], out)
     end = events[-1]
     assert end.stopped == "the disk is full"
@@ -569,7 +569,7 @@ def check_stop_at_a_full_disk(style_file, tmp_path, out):
     written = outputs(out)
     assert len(written) == end.done
     for path in written:
-        assert read_photo(path).size == (150, 150)
+        assert read_photo(path).size == (300, 300)
     return folder
 
 

@@ -18,7 +18,7 @@ LEVELS = (
     (
         *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "tensors"),
         *("formats", "masks", "look", "batches"),
-        *("srgb", "lighting", "content", "workers"),
+        *("srgb", "lighting", "shading", "content", "workers"),
     ),
     (
         *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
