@@ -3,7 +3,8 @@
 Three networks learn one style from random weights, in the same steps on the same crops: with batch
 norm, with instance norm, and with instance norm under random light. Every photo is stylized as it
 is and under twelve lightings; compared is each result with that of the photo as it is (CIEDE2000,
-mean over pixels). The last row holds the norms of the third network near the mean of the photos.
+mean over pixels). The third network is also looked at as `stylize apply` uses it, which takes out
+light that falls off across a photo, and with norms held near the mean of the photos.
 
     python bench/consistency.py PICTURE CONTENT PHOTOS [PHOTOS ...] [--steps 1000] [--size 192]
 """
@@ -11,6 +12,7 @@ mean over pixels). The last row holds the norms of the third network near the me
 import argparse
 import statistics
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +33,12 @@ from stylize.device import choose
 from stylize.header import StyleHeader, StylePicture
 from stylize.images import read_photo
 from stylize.lighting import LIGHTINGS, relight
+from stylize.style import Style
 from stylize.tensors import to_picture, to_tensor
 from stylize.trainer import Trainer, resolved
 
 SIZE = 320  # pixels on the longest side
+SAMPLE = Path(__file__).parent.parent / "samples" / "photos" / "kitchen" / "coffee.png"
 SIDES = ("from the left", "from above")
 WEIGHT, FLOOR = 0.5, 0.1  # of the anchor
 
@@ -68,8 +72,9 @@ def plot(rows: dict[str, Differences], path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def sheet(paints: dict[str, Callable[[Tensor], Tensor]], photo: Image.Image) -> Image.Image:
-    """The photo under every light, above what becomes of it."""
+def sheet(paints: dict[str, Callable[[Tensor], Tensor]]) -> Image.Image:
+    """A photo under every light, above what becomes of it."""
+    photo = read_photo(SAMPLE, SIZE).rgb
     image = to_tensor(photo)[None]
     lit = [image[0], *(relight(image, [light])[0] for light in LIGHTINGS.values())]
     page = Image.new("RGB", (photo.width * len(lit), photo.height * len(paints)))
@@ -80,7 +85,7 @@ def sheet(paints: dict[str, Callable[[Tensor], Tensor]], photo: Image.Image) -> 
     return page
 
 
-def main() -> None:
+def read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("picture", type=Path)
     parser.add_argument("content", type=Path)
@@ -91,7 +96,11 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--plot", type=Path, default=Path("consistency.png"))
     parser.add_argument("--sheet", type=Path, default=Path("consistency-sheet.jpg"))
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = read_options()
     compute = choose(options.device)
     config = TrainConfig(steps=options.steps, size=options.size, base="", lighting=0)
     config = resolved(config, compute)
@@ -119,7 +128,15 @@ def main() -> None:
         paints[name] = trainer.stylize
         rows[name] = differences(trainer.stylize, photos)
         objectives[name] = objective(trainer, unseen)
-    page = sheet(paints, photos[0])
+    in_use = Style(deepcopy(trainer.average), trainer.header(), compute)
+
+    def apply(image: Tensor) -> Tensor:
+        return to_tensor(in_use.stylize(to_picture(image))).to(image.device)
+
+    paints["as stylize apply"] = apply
+    rows["as stylize apply"] = differences(apply, photos)
+    objectives["as stylize apply"] = objective(trainer, unseen, apply)
+    sheet(paints).save(options.sheet, quality=88)
     references = [(to_tensor(photo)[None].to(compute.device), None) for photo in photos]
     hold(trainer.average, references, WEIGHT, FLOOR)
     rows["the same, anchored"] = differences(trainer.stylize, photos)
@@ -136,7 +153,6 @@ def main() -> None:
         figures[name] = {"all": whole, "side": side, "objective": objectives.get(name)} | each
     console.print(table)
     plot(rows, options.plot)
-    page.save(options.sheet, quality=88)
     record("consistency", compute.device, {"photos": len(photos), "steps": options.steps} | figures)
 
 

@@ -2,6 +2,7 @@
 
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,13 +51,16 @@ def read_squares(folder: Path, count: int, size: int, device: torch.device) -> l
     ]
 
 
-def objective(trainer: Trainer, photos: list[Tensor]) -> float:
-    """The median objective of single photos, as in use."""
+def objective(
+    trainer: Trainer, photos: list[Tensor], paint: Callable[[Tensor], Tensor] | None = None
+) -> float:
+    """The median objective of single photos, as in use; of what `paint` makes of them, if given."""
     measure, totals = trainer.objectives[0], []
+    paint = paint or trainer.stylize
     with torch.no_grad(), trainer.autocast():
         for photo in photos:
             batch = photo[None]
-            losses = measure(trainer.average(batch), batch, measure.content_target(batch))
+            losses = measure(paint(photo)[None], batch, measure.content_target(batch))
             totals.append(weighted_sum(losses, trainer.config).item())
     return statistics.median(totals)
 
