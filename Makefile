@@ -12,7 +12,7 @@ demo: $(READY)
 	@echo "The pictures are in $(CURDIR)/$(DEMO)"
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical
 
 check: $(READY)
 	$(BIN)/ruff check .

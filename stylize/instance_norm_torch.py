@@ -12,7 +12,7 @@ from torch import Tensor
 
 # Batch norm sums in plain fp32, which loses digits the longer it sums: cut it short, and shorter
 # where the result has digits enough to show it.
-STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 1024
+STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 512
 ONE_PASS_LIMIT = 2**17  # of (1 + (mean / standard deviation)^2) * pixels
 
 

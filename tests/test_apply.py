@@ -179,6 +179,16 @@ def leave_room(monkeypatch, size: float) -> None:
     monkeypatch.setattr("stylize.pipeline.make_budget", lambda most, device: budget)
 
 
+@pytest.fixture
+def two_threads():
+    """As on a machine with two cores: two photos at a time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_with_little_memory_photos_go_through_in_strips(style_file, tmp_path, monkeypatch):
     """And come out the same; those that need more than there is fail by name."""
     folder = tmp_path / "in"

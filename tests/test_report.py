@@ -189,3 +189,4 @@ def test_printed_before_and_after_stand_side_by_side(page):
     boxes = [page.locator(".pair").first.locator("img").nth(i).bounding_box() for i in (1, 0)]
     assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"] + 1
     assert not page.is_visible("form")
+    assert page.is_visible(".printed")
