@@ -118,8 +118,9 @@ def plot(runs: list[Run], sizes: list[int], styles: list[str], most: int, path: 
     for axes, size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes, strict=True):
         there = [run for run in runs if run.size == size]
         for start in STARTS:
-            curve = median_curve(there, start, most)
-            axes.plot(range(1, most + 1), curve, label=f"L-BFGS from {start}")
+            shown = max(len(run.curves[start]) for run in there)
+            curve = median_curve(there, start, most)[:shown]
+            axes.plot(range(1, shown + 1), curve, label=f"L-BFGS from {start}")
         for number, style in enumerate(styles):
             value = statistics.median(run.styles[style] for run in there)
             axes.axhline(value, label=style, color=f"C{number + 2}", linestyle="--")
@@ -141,8 +142,9 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("objective.png"))
     options = parser.parse_args()
     device = torch.device("cpu")
-    styles = {name: load_style(name, device="cpu", precision="fp32") for name in options.styles}
-    header = styles[options.styles[0]].header
+    loaded = [load_style(name, device="cpu", precision="fp32") for name in options.styles]
+    styles = {style.header.name: style for style in loaded}
+    header = loaded[0].header
     config = header.training
     weights = [picture.weight for picture in header.pictures]
     objective = load_objective(config, options.pictures, weights)
@@ -194,7 +196,7 @@ def main() -> None:
                 )
     console.print(table)
     console.print(f"{options.most + 1} stands for more than {options.most}")
-    plot(runs, options.sizes, options.styles, options.most, options.plot)
+    plot(runs, options.sizes, [*styles], options.most, options.plot)
     record("objective", device, {"rows": figures})
 
 

@@ -1,7 +1,7 @@
 """What a base to start from saves: the same style from random weights, from it, and its norms only.
 
-From random weights in so many steps; from the base in a quarter of them, and in all. The objective
-is taken on unseen photos along the way. The styles are kept, for bench/objective.py.
+From random weights in so many steps; from the base in a quarter of them, all weights and its norms
+only. The objective is taken on unseen photos along the way, and the styles are kept.
 
     python bench/start.py PICTURE CONTENT PHOTOS [--steps 4000] [--base base] [--output started]
 """
@@ -42,13 +42,11 @@ def main() -> None:
     path = find_base(options.base)
     base, base_header = load_network(path)
     scratch = resolved(TrainConfig(steps=options.steps, base=""), compute)
-    whole = replace(scratch, base=options.base)
-    short = replace(whole, steps=options.steps // 4)
+    short = replace(scratch, base=options.base, steps=options.steps // 4)
     starts = {
         "the base, a quarter": short,
         "the base, norms only": replace(short, only_norm=True),
         "random weights": scratch,
-        "the base": whole,
     }
     options.output.mkdir(parents=True, exist_ok=True)
     style = read_style(options.picture, scratch.style_size)

@@ -4,7 +4,7 @@ Both are safetensors files: weights and one JSON document. Loading runs no code 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stylize.assets import find_named_base
 from stylize.errors import StyleFileError
 from stylize.files import digest, write_file
 from stylize.header import METADATA_KEY, StyleHeader, read_header, read_metadata
+from stylize.many_styles import norm_names
 from stylize.network import build_network
 
 RUN_KEY = "stylize_run"
@@ -25,11 +26,29 @@ RUN_KEY = "stylize_run"
 def save_style(
     path: Path, weights: Mapping[str, Tensor], header: StyleHeader, scratch: Path | None = None
 ) -> None:
-    """Write a style file in one step, weights in fp32; raises StyleFileError if it cannot.
+    """Write a style file in one step, weights in half precision; raises StyleFileError if not.
 
-    Until it is whole it lies in `scratch`, a folder on the same file system.
+    That changes what shipped styles paint by at most one grey level. Of a style of norms only, no
+    other weights are written: these are in its base. Until the file is whole it lies in `scratch`,
+    a folder on the same file system.
     """
-    _write(path, weights, {METADATA_KEY: header.to_json()}, scratch)
+    names: Iterable[str] = weights
+    if header.training.only_norm:
+        with torch.device("meta"):
+            names = norm_names(build_network(header.network))
+    stored = {name: halved(weights[name]) for name in names}
+    _write(path, stored, {METADATA_KEY: header.to_json()}, scratch)
+
+
+def replace_header(path: Path, header: StyleHeader, scratch: Path | None = None) -> None:
+    """Let the style file `path` say something else of the same weights; else as `save_style`."""
+    _write(path, _read(path), {METADATA_KEY: header.to_json()}, scratch)
+
+
+def halved(weight: Tensor) -> Tensor:
+    """As it is written into a style file."""
+    half = weight.half()
+    return half if half.isfinite().all() else weight  # beyond 65,504
 
 
 def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:

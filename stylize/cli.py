@@ -9,11 +9,10 @@ from typing import Annotated
 
 import typer
 
-from stylize import cli_apply, cli_audit, cli_job, cli_train, progress
+from stylize import cli_apply, cli_audit, cli_job, cli_styles, cli_train, progress
 from stylize._version import __version__
-from stylize.assets import shipped, style_files
-from stylize.cli_common import FIRST, WRONG_USAGE, err, out
-from stylize.errors import StyleFileError, StylizeError
+from stylize.cli_common import FIRST, WRONG_USAGE, err
+from stylize.errors import StylizeError
 
 app = typer.Typer(
     name="stylize",
@@ -28,6 +27,8 @@ app.command(epilog=cli_apply.EPILOG)(cli_apply.apply)
 app.command(epilog=cli_train.EPILOG)(cli_train.train)
 app.command(epilog=cli_audit.EPILOG)(cli_audit.audit)
 app.add_typer(cli_job.app)
+app.command(epilog=cli_styles.EPILOG)(cli_styles.styles)
+app.command(epilog=cli_styles.VERIFY_EPILOG)(cli_styles.verify)
 
 
 def main() -> None:
@@ -59,28 +60,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def styles(
-    names: Annotated[bool, typer.Option("--names", help="Print names only, one a line.")] = False,
-) -> None:
-    """List the styles there are: shipped ones, and your own in ./styles."""
-    from stylize.header import read_header
-
-    files = style_files()
-    if names:
-        for name in files:
-            print(name)
-        return
-    rows = []
-    for name, path in files.items():
-        place = "shipped" if path.parent == shipped("models") else progress.shown(path)
-        try:
-            picture = read_header(path).pictures[0]
-            size = f"{path.stat().st_size / 1e6:.1f} MB"
-        except StyleFileError as error:
-            rows.append((name, f"unreadable: {error}", "", "", "", place))
-        else:
-            rows.append((name, picture.title, picture.author, picture.licence, size, place))
-    progress.print_styles(out, rows)

@@ -9,7 +9,17 @@ from typing import Annotated
 import typer
 
 from stylize import progress
-from stylize.cli_common import SOME_FAILED, Device, Json, Norm, Precision, err, interruptible, out
+from stylize.cli_common import (
+    SOME_FAILED,
+    Device,
+    Json,
+    Norm,
+    Precision,
+    complete_style,
+    err,
+    interruptible,
+    out,
+)
 from stylize.config import (
     NORM_BACKENDS,
     NORM_VARIABLE,
@@ -41,7 +51,12 @@ EPILOG = (
 
 def apply(
     style: Annotated[
-        str, typer.Argument(metavar="STYLE", help="A style's name (see `stylize styles`) or file.")
+        str,
+        typer.Argument(
+            metavar="STYLE",
+            help="A style's name (see `stylize styles`) or file.",
+            autocompletion=complete_style,
+        ),
     ],
     inputs: Annotated[
         list[Path],

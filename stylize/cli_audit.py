@@ -6,7 +6,15 @@ from typing import Annotated
 import typer
 
 from stylize import progress_audit
-from stylize.cli_common import SOME_FAILED, Device, Json, Precision, interruptible, out
+from stylize.cli_common import (
+    SOME_FAILED,
+    Device,
+    Json,
+    Precision,
+    complete_style,
+    interruptible,
+    out,
+)
 from stylize.config import AuditLimits
 from stylize.errors import UsageError
 from stylize.events import AuditDone, LightingDone
@@ -31,13 +39,18 @@ def audit(
         ),
     ],
     style: Annotated[
-        str | None, typer.Option(help="Also say how far the photos are from this style's picture.")
+        str | None,
+        typer.Option(
+            help="Also say how far the photos are from this style's picture.",
+            autocompletion=complete_style,
+        ),
     ] = None,
     lighting: Annotated[
         str | None,
         typer.Option(
             metavar="STYLE",
             help="Stylize each photo under twelve lightings, and say how much the results differ.",
+            autocompletion=complete_style,
         ),
     ] = None,
     max_spread: Annotated[

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from stylize import progress
+from stylize.assets import BASE, SCRATCH, style_files
 from stylize.config import NORM_VARIABLE
 
 SOME_FAILED = 1
@@ -31,6 +32,16 @@ Norm = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one a line.")]
+
+
+def complete_style(incomplete: str) -> list[str]:
+    """What the shell offers where a style is wanted (`stylize --install-completion`)."""
+    return [name for name in style_files() if name.startswith(incomplete)]
+
+
+def complete_start(incomplete: str) -> list[str]:
+    """The same for what a training starts from."""
+    return [name for name in (BASE, SCRATCH, *style_files()) if name.startswith(incomplete)]
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from stylize.cli_common import (
     Json,
     Norm,
     Precision,
+    complete_start,
     err,
     interruptible,
     out,
@@ -97,6 +98,7 @@ def train(
             "--from",
             help="Style to start from: base (the shipped network of many styles), another "
             "style, or scratch (auto: base, for the quarter architecture).",
+            autocompletion=complete_start,
         ),
     ] = _TRAIN.base,
     only_norm: Annotated[

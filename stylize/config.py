@@ -188,10 +188,10 @@ class Look(_Settings):
     `strength` 0 is the photo, 1 the stylized picture. `preserve_color` takes lightness from the
     stylized picture and colour from the photo. `background` says what becomes of everything outside
     of a photo's mask: stylized, kept as it is, or transparent. With `even_light`, light that falls
-    off to one side or to the corners is taken out of what the network sees. `stroke` is the size of
-    the strokes in relation to the picture, 1 that of the training; without, they are as large in
-    pixels. `statistics` are those of the whole photo ("exact") or, if it is large, of a
-    "thumbnail".
+    off to one side or to the corners is taken out of what the network sees, unless the photo is
+    transparent or has a mask that counts. `stroke` is the size of the strokes in relation to the
+    picture, 1 that of the training; without, they are as large in pixels. `statistics` are those of
+    the whole photo ("exact") or, if it is large, of a "thumbnail".
     """
 
     strength: float = 1.0

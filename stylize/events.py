@@ -66,7 +66,7 @@ class WentBack:
 
 @dataclass(frozen=True)
 class FileWritten:
-    """A picture, table or checkpoint that training has just written; `kind` says which."""
+    """A picture, table or checkpoint that has just been written; `kind` says which."""
 
     kind: str
     path: Path
@@ -268,6 +268,25 @@ class JobDone:
         return not (self.failed or self.left or self.broken)
 
 
+@dataclass(frozen=True)
+class StyleDrawn:
+    """One style of a sheet."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class StyleVerified:
+    """How far a style's picture of the shipped photo is from the one in its file, in grey levels;
+    None where it could not be made. `same` says whether rounding explains it, `reason` why not."""
+
+    name: str
+    largest: int | None
+    mean: float | None
+    same: bool
+    reason: str
+
+
 Event = (
     Backend
     | PhotoSkipped
@@ -294,4 +313,6 @@ Event = (
     | VariantPlanned
     | VariantStarted
     | JobDone
+    | StyleDrawn
+    | StyleVerified
 )

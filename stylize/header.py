@@ -17,6 +17,7 @@ from stylize.errors import StyleFileError, UsageError
 
 FORMAT_VERSION = 2  # 1: of networks whose body painted a lattice
 METADATA_KEY = "stylize"
+FIGURES = ("objective", "lighting spread", "seconds per megapixel")  # what may be measured
 MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something else
 
 
@@ -44,7 +45,9 @@ class StyleHeader:
     `losses` are rows of (step, {loss name: value}) thinned out over the run; `licence` is that of
     the weights, `StylePicture.licence` that of a style picture. `base_sha256` is the digest of the
     file that the training started from (`TrainConfig.base`), if any; a style of norms only needs it
-    to be used. `target` is what the pictures look like to VGG-16 (`appearance.pack`).
+    to be used. `target` is what the pictures look like to VGG-16 (`appearance.pack`), `preview` a
+    base64 PNG of what the style makes of the shipped photo (`verify`), `figures` what was measured
+    of it, by names in `FIGURES`.
     """
 
     name: str
@@ -54,6 +57,8 @@ class StyleHeader:
     losses: list[tuple[int, dict[str, float]]] = field(default_factory=list)
     base_sha256: str = ""
     target: str = ""
+    preview: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
     licence: str = "Apache-2.0"
     package_version: str = __version__
     format_version: int = FORMAT_VERSION
@@ -74,7 +79,7 @@ class StyleHeader:
             StyleFileError: it is not JSON, of another format version, or an entry is wrong.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
+            values: dict[str, Any] = {"preview": "", "figures": {}, **json.loads(text)}
             version = values["format_version"]
             if version != FORMAT_VERSION:
                 older = isinstance(version, int) and version < FORMAT_VERSION
@@ -90,6 +95,8 @@ class StyleHeader:
                 losses=[(int(step), dict(row)) for step, row in values["losses"]],
                 base_sha256=_text(values, "base_sha256"),
                 target=_text(values, "target"),
+                preview=_text(values, "preview"),
+                figures=_figures(values["figures"]),
                 licence=_text(values, "licence"),
                 package_version=_text(values, "package_version"),
             )
@@ -118,11 +125,25 @@ def _picture(entry: dict[str, Any]) -> StylePicture:
     return StylePicture(**texts, weight=float(weight))
 
 
+def _figures(values: Any) -> dict[str, float]:
+    if not isinstance(values, dict) or not values.keys() <= set(FIGURES):
+        raise UsageError(f"figures are {values!r:.40}", f"there may be {', '.join(FIGURES)}")
+    for value in values.values():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 <= value < LARGEST:
+            raise UsageError(f"a figure is {value!r:.40}", "it must be a number, 0 or more")
+    return {name: float(value) for name, value in values.items()}
+
+
+def printable(text: str) -> str:
+    """Without control characters, which terminals obey."""
+    return "".join(character for character in text if character.isprintable())
+
+
 def _text(values: dict[str, Any], key: str) -> str:
     if not isinstance(values[key], str):
         raise TypeError(f"{key!r} is not text")
-    # Terminals obey control characters.
-    return "".join(character for character in values[key] if character.isprintable())
+    return printable(values[key])
 
 
 def read_header(path: Path) -> StyleHeader:

@@ -62,7 +62,7 @@ def draw_apply(
         for event in events:
             match event:
                 case Backend():
-                    console.print(_backend(event), style="dim")
+                    console.print(backend_line(event), style="dim")
                 case ApplyStarted():
                     bar = tqdm(total=event.photos, unit="photo", desc=event.style, leave=False)
                     ignored = event.ignored
@@ -169,7 +169,7 @@ def draw_training(events: Iterable[Event], console: Console) -> Iterator[Event]:
         for event in events:
             match event:
                 case Backend():
-                    live.console.print(_backend(event), style="dim")
+                    live.console.print(backend_line(event), style="dim")
                 case PhotoSkipped():
                     skipped += 1
                     line = f"skipped {shown(event.path)}: {event.reason}"
@@ -235,7 +235,7 @@ def _training_line(event: StepDone) -> str:
     )
 
 
-def _backend(event: Backend) -> str:
+def backend_line(event: Backend) -> str:
     where = f"device {event.device} ({event.detail})"
     return f"{where}, precision {event.precision}, instance norm by {event.norm}"
 
@@ -247,14 +247,6 @@ def count(number: int, thing: str) -> str:
 
 def _clock(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
-
-
-def print_styles(console: Console, rows: Iterable[tuple[str, ...]]) -> None:
-    """A table of styles: name, title, author, licence, size, place."""
-    table = Table("style", "picture", "author", "licence", "size", "place")
-    for row in rows:
-        table.add_row(*(Text(cell, overflow="fold") for cell in row))
-    console.print(table)
 
 
 def print_error(console: Console, message: str, hint: str) -> None:

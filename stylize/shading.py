@@ -19,7 +19,7 @@ SMALL = 64  # pixels on the longest side: texture is averaged out
 FRAME = 0.06  # of the short side
 DARK = 0.05  # of the range of luma: below it, logarithms are those of noise
 LEVEL = 0.03  # of a logarithm: differences that are none
-FLAT = 0.5  # of the frame on one level: a ground of one colour, evenly lit
+FLAT = (0.4, 0.6)  # of the frame on one level: a ground of one colour, evenly lit
 ROUNDS = 10  # of reweighting
 LEAST = 0.01  # deviation below which all weigh the same
 MOST = 1.0  # in a corner, e times as much or as little light as in the middle
@@ -58,8 +58,8 @@ def find_shading(rgb: Image.Image) -> Shading | None:
     """
     scale = min(1, SMALL / max(rgb.size))
     width, height = (max(1, round(side * scale)) for side in rgb.size)
-    luma = rgb.convert("L").resize((width, height), Image.Resampling.BOX)
-    levels = np.log(np.asarray(luma, np.float64) / 255 + DARK)
+    small = rgb.resize((width, height), Image.Resampling.BOX, reducing_gap=2)
+    levels = np.log(np.asarray(small.convert("L"), np.float64) / 255 + DARK)
     x, y = (place.ravel() for place in np.meshgrid(*_axes(width, height)))
     border = max(1, round(FRAME * min(width, height)))
     inside = np.zeros((height, width), np.bool_)
@@ -67,8 +67,9 @@ def find_shading(rgb: Image.Image) -> Shading | None:
     frame = ~inside.ravel()
     surface = np.stack([np.ones_like(x), x, y, x**2 + y**2], axis=1)
     fitted, values = surface[frame], levels.ravel()[frame]
-    deviation = np.abs(values - np.median(values))
-    if np.mean(deviation <= LEVEL) > FLAT:
+    # No threshold: two photos to either side of it would come out quite different.
+    uneven = (FLAT[1] - _on_one_level(values)) / (FLAT[1] - FLAT[0])
+    if uneven <= 0:
         return None
     weights = np.ones_like(values)
     for _ in range(ROUNDS):
@@ -77,12 +78,19 @@ def find_shading(rgb: Image.Image) -> Shading | None:
         rest = np.abs(values - fitted @ found)
         weights = 1 / np.maximum(rest, LEAST)
     # As a coefficient of correlation: the root of the share that is explained.
-    share = max(0.0, 1 - rest.mean() / deviation.mean())
-    slopes = found[1:] * math.sqrt(share)
+    share = max(0.0, 1 - rest.mean() / np.abs(values - np.median(values)).mean())
+    slopes = found[1:] * math.sqrt(share) * min(1.0, uneven)
     across, down = width / max(width, height), height / max(width, height)
     corner = np.abs(slopes) @ (across, down, across**2 + down**2)
     slopes *= MOST / max(corner, MOST)
     return Shading(*slopes.tolist())
+
+
+def _on_one_level(values: np.ndarray) -> float:
+    """The largest share of values that do not differ."""
+    ordered = np.sort(values)
+    counts = np.searchsorted(ordered, ordered + 2 * LEVEL, "right") - np.arange(len(ordered))
+    return float(counts.max() / len(ordered))
 
 
 def _axes(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:

@@ -266,7 +266,8 @@ def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> St
 def _view(photo: Photo, look: Look) -> View:
     if look.masked and photo.mask is not None:  # its background has no influence, and no light
         return View(photo.rgb, photo.mask)
-    shading = find_shading(photo.rgb) if look.even_light else None
+    opaque = photo.alpha is None or photo.alpha.getextrema() == (255, 255)  # else no frame is seen
+    shading = find_shading(photo.rgb) if look.even_light and opaque else None
     return View(photo.rgb, balance(photo.rgb, shading), shading)
 
 

@@ -185,7 +185,7 @@ class Trainer:
         return result[0]
 
     def weights(self) -> dict[str, Tensor]:
-        """Of the style as it is now; of its norms only, where nothing else is learned.
+        """Of the style as it is now.
 
         Raises:
             DivergenceError: they are no numbers.
@@ -197,8 +197,6 @@ class Trainer:
             )
         if isinstance(self.average, ManyStyles):
             return self.average.base()
-        if self.config.only_norm:
-            return {name: weights[name] for name in norm_names(self.average)}
         return weights
 
     def header(self) -> StyleHeader:

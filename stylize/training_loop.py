@@ -4,6 +4,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -28,6 +29,7 @@ from stylize.formats import write_picture
 from stylize.preview import PreviewSheet, losses_plot, losses_table, summary
 from stylize.run_folder import RunFolder
 from stylize.trainer import DivergenceError, Trainer, crop_size
+from stylize.verify import preview
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -195,6 +197,8 @@ class TrainingLoop:
             return
         folder, sheet = self._folder, self._sheet
         weights, header = self._trainer.weights(), self._trainer.header()
+        painted = preview(weights, header, self._trainer.compute.device)
+        header = replace(header, preview=painted)
         try:
             save_style(folder.style, weights, header, scratch=folder.folder)
         except StyleFileError as error:

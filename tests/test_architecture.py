@@ -42,11 +42,23 @@ LEVELS = (
         "light_spread",
         "report",
         "job",
+        "verify",
+        "sheet",
         "progress",
         "progress_audit",
         "progress_job",
+        "progress_styles",
     ),
-    ("cli_common", "cli_apply", "cli_train", "cli_audit", "cli_job", "cli", "__main__"),
+    (
+        "cli_common",
+        "cli_apply",
+        "cli_train",
+        "cli_audit",
+        "cli_job",
+        "cli_styles",
+        "cli",
+        "__main__",
+    ),
 )
 WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")
 

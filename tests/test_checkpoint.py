@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import TINY
+from conftest import TINY, draw_picture
 from safetensors.torch import load_file, save_file
 
 from stylize.checkpoint import RunState, load_network, load_run, save_run, save_style
@@ -11,6 +11,7 @@ from stylize.config import NetworkConfig
 from stylize.errors import StyleFileError
 from stylize.header import read_header
 from stylize.network import build_network
+from stylize.tensors import to_tensor
 
 
 def test_a_style_survives_its_file(tmp_path, style_file):
@@ -30,6 +31,27 @@ def test_half_precision_weights_are_read_as_fp32(tmp_path, style_file):
     weights = {key: value.half() for key, value in load_file(style_file).items()}
     save_file(weights, half, {"stylize": header.to_json()})
     assert {p.dtype for p in load_network(half)[0].parameters()} == {torch.float32}
+
+
+def test_half_precision_costs_at_most_one_grey_level(tmp_path, style_file):
+    torch.manual_seed(3)
+    network = build_network(NetworkConfig()).eval()
+    path = tmp_path / "one.safetensors"
+    save_style(
+        path, network.state_dict(), replace(read_header(style_file), network=NetworkConfig())
+    )
+    assert {weight.dtype for weight in load_file(path).values()} == {torch.float16}
+    photo = to_tensor(draw_picture(1, 90, 70))[None]
+    with torch.inference_mode():
+        one, other = network(photo), load_network(path)[0](photo)
+    assert (one - other).abs().max() <= 1 / 255
+
+
+def test_a_weight_too_large_for_half_precision_is_kept(tmp_path, style_file):
+    weights = load_file(style_file)
+    weights["norm1.bias"] = torch.full((8,), 1e5)
+    save_style(style_file, weights, read_header(style_file))
+    assert load_file(style_file)["norm1.bias"].equal(weights["norm1.bias"])
 
 
 def test_johnson_survives_its_file(tmp_path, style_file):

@@ -6,15 +6,19 @@ import pickle
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import draw_picture
+from PIL import Image
 from safetensors.torch import load_file
 
+from stylize.checkpoint import load_network, replace_header
 from stylize.header import read_header
 from stylize.images import read_photo
+from stylize.verify import preview
 
 STYLIZE = (sys.executable, "-m", "stylize")
 
@@ -43,17 +47,17 @@ def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 def test_help_has_commands_and_an_example():
     result = stylize("--help")
     assert result.returncode == 0
-    for word in ("apply", "train", "audit", "job", "styles", "stylize apply great-wave"):
+    for word in ("apply", "train", "audit", "job", "styles", "verify", "stylize apply great-wave"):
         assert word in result.stdout
 
 
 @pytest.mark.parametrize(
-    "command", ["apply", "train", "audit", "job new", "job check", "job run", "styles"]
+    "command", ["apply", "train", "audit", "job new", "job check", "job run", "styles", "verify"]
 )
 def test_every_command_has_help(command):
     result = stylize(*command.split(), "--help")
     assert result.returncode == 0
-    assert command == "styles" or "Example" in result.stdout
+    assert "Example" in result.stdout
 
 
 @pytest.mark.parametrize(
@@ -374,6 +378,62 @@ def test_styles_lists_shipped_and_local(tmp_path, style_file):
     assert "unreadable" in result.stdout
     names = stylize("styles", "--names", cwd=tmp_path).stdout.split()
     assert {"great-wave", "own", "bad"} <= set(names)
+
+
+def test_a_style_shows_its_card(style_file):
+    result = stylize("styles", style_file)
+    assert result.returncode == 0
+    for word in ("A Picture", "A. Painter", "1900", "public domain", "working scale", "Apache-2.0"):
+        assert word in result.stdout
+    fails(stylize("styles", "great-wav"), 2, "did you mean great-wave?")
+
+
+def test_a_sheet_of_all_styles(tmp_path):
+    draw_picture(0, 120, 80).save(tmp_path / "photo.jpg")
+    result = stylize("styles", "--sheet", "photo.jpg", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "sheet.png" in result.stdout
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 240
+    again = stylize("styles", "great-wave", "--sheet", "photo.jpg", cwd=tmp_path)
+    fails(again, 2, "sheet.png is there already")
+    other = ["--output", "other.png"]
+    fails(stylize("styles", "--sheet", "none.jpg", *other, cwd=tmp_path), 2, "none.jpg")
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "styles" / "bad.safetensors").write_bytes(b"")
+    result = stylize("styles", "--sheet", "photo.jpg", *other, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "bad.safetensors" in result.stdout + result.stderr
+
+
+def test_verify_tells_what_has_changed(tmp_path, style_file):
+    (tmp_path / "styles").mkdir()
+    own = tmp_path / "styles" / "own.safetensors"
+    own.write_bytes(style_file.read_bytes())
+    without = stylize("verify", "own", cwd=tmp_path)
+    assert without.returncode == 1
+    assert "no preview" in without.stdout
+    network, header = load_network(own)
+    painted = preview(network.state_dict(), header, torch.device("cpu"))
+    replace_header(own, replace(header, preview=painted))
+    result = stylize("verify", "own", "--precision", "fp32", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "as it was" in result.stdout
+    lines = stylize("verify", "own", "--json", cwd=tmp_path).stdout.splitlines()
+    assert json.loads(lines[-1])["same"]
+
+
+def test_the_shell_completes_names_of_styles(tmp_path):
+    words = {"COMP_WORDS": "stylize apply gr", "COMP_CWORD": "2"}
+    result = subprocess.run(
+        [Path(sys.executable).with_name("stylize")],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        env={**os.environ, **words, "_STYLIZE_COMPLETE": "complete_bash"},
+    )
+    assert result.stdout.split() == ["great-wave"]
 
 
 def test_only_light_libraries_are_loaded_for_help():

@@ -8,8 +8,10 @@ import torch
 from conftest import ROOT
 
 from stylize import load_style
+from stylize.assets import shipped
 from stylize.images import read_photo
 from stylize.tensors import to_tensor
+from stylize.verify import verify
 
 PHOTOS = ROOT / "samples" / "photos"
 EXPECTED = ROOT / "samples" / "expected" / "great-wave"
@@ -19,6 +21,14 @@ SIZE = 256  # longest side of the stored pictures
 @pytest.fixture(scope="module")
 def style():
     return load_style("great-wave", device="cpu", precision="fp32")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_shipped_styles_paint_what_they_painted(precision):
+    styles = [str(path) for path in sorted(shipped("models").glob("*.safetensors"))]
+    _, *found = verify(styles, "cpu", precision)
+    assert len(found) == len(styles)
+    assert [style.reason for style in found if not style.same] == []
 
 
 @pytest.mark.parametrize("expected", sorted(EXPECTED.glob("*.png")), ids=lambda path: path.stem)

@@ -31,8 +31,8 @@ def test_sample_has_source_and_licence(name):
     (row,) = [line for line in listed("samples").splitlines() if f"`{name}`" in line]
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert len(cells) == 5
-    assert re.search(r"Debian|PyPI", cells[2])
-    assert re.search(r"CC0|public domain|CC BY|GPL", cells[4])
+    assert re.search(r"Debian|PyPI|`draw_styles.py`", cells[2])
+    assert re.search(r"CC0|public domain|CC BY|GPL|Apache-2.0", cells[4])
 
 
 @pytest.mark.parametrize("folder", ["models", "weights"])
@@ -53,7 +53,7 @@ def test_shipped_style_explains_itself(name):
     assert header.name == name.removesuffix(".safetensors")
     assert header.pictures[0].title
     assert header.pictures[0].author
-    assert header.pictures[0].licence == "public domain"
+    assert header.pictures[0].licence in ("public domain", "Apache-2.0")
     assert re.fullmatch(r"[0-9a-f]{64}", header.pictures[0].sha256)
     # It has seen as many crops as 2,000 steps of four, by itself or with the base below it.
     crops = header.training.steps * header.training.batch_size
@@ -69,5 +69,6 @@ def test_shipped_style_explains_itself(name):
 
 
 def test_nothing_else_lies_in_models_and_weights():
-    assert files("models") == files("models", "*.safetensors")
+    assert files("models") == [*files("models", "*.safetensors"), "preview.png"]
+    assert re.search(r"`preview.png`.*CC0", listed("models"), flags=re.DOTALL)
     assert files("weights") == files("weights", "*.safetensors")

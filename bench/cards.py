@@ -1,0 +1,106 @@
+"""Measure shipped styles, and write the figures into their files: what `stylize styles NAME` shows.
+
+The objective of unseen photos at 256 px (median), how much what becomes of the sample photos
+depends on their light (median CIEDE2000 over twelve lightings), and the seconds that a megapixel
+takes. Style pictures are found by their digests. The digests of the files change, which READMEs
+hold.
+
+    python bench/cards.py PHOTOS PICTURES [--count 16]
+"""
+
+import argparse
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from common import machine, record
+from curves import read_squares, read_style
+from rich.console import Console
+from rich.table import Table
+
+from stylize.assets import SUFFIX, shipped
+from stylize.checkpoint import replace_header
+from stylize.device import choose
+from stylize.events import LightingDone
+from stylize.files import digest, find_photos
+from stylize.header import StyleHeader, read_header
+from stylize.images import read_photo
+from stylize.light_spread import light_spread
+from stylize.loss import LAYERS, Objective, weighted_sum
+from stylize.style import Style, load_style
+from stylize.tensors import to_tensor
+from stylize.vgg import load_vgg16
+
+SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
+SIZE = 256  # pixels: of the objective
+LARGE = 1024  # pixels on the longest side: of the time
+REPEATS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--count", type=int, default=16)
+    options = parser.parse_args()
+    compute = choose("cpu")
+    console = Console(width=110)
+    console.print(machine(compute.device))
+    pictures = {
+        digest(path): path for folder in options.pictures for path in find_photos(folder)[0]
+    }
+    squares = read_squares(options.photos, options.count, SIZE, compute.device)
+    table = Table("style", "objective", "lighting spread", "seconds per megapixel")
+    everything = {}
+    for path in sorted(shipped("models").glob("*" + SUFFIX)):
+        style = load_style(str(path), "cpu")
+        figures = {
+            "objective": round(unseen(style, squares, pictures), 3),
+            "lighting spread": round(spread(path), 2),
+            "seconds per megapixel": round(seconds(style), 3),
+        }
+        replace_header(path, replace(read_header(path), figures=figures))
+        table.add_row(path.name.removesuffix(SUFFIX), *(f"{v:g}" for v in figures.values()))
+        everything[path.name.removesuffix(SUFFIX)] = figures
+    console.print(table)
+    record("cards", compute.device, everything)
+
+
+def unseen(style: Style, squares: list[torch.Tensor], pictures: dict[str, Path]) -> float:
+    """The median objective of single photos, in fp32."""
+    measure = objective_of(style.header, pictures)
+    totals = []
+    with torch.no_grad():
+        for square in squares:
+            photo = square[None]
+            losses = measure(style(photo), photo, measure.content_target(photo))
+            totals.append(float(weighted_sum(losses, style.header.training)))
+    return statistics.median(totals)
+
+
+def objective_of(header: StyleHeader, pictures: dict[str, Path]) -> Objective:
+    size = header.training.style_size
+    targets = [to_tensor(read_style(pictures[p.sha256], size))[None] for p in header.pictures]
+    return Objective(load_vgg16("shipped", LAYERS), targets, [p.weight for p in header.pictures])
+
+
+def spread(path: Path) -> float:
+    events = light_spread(str(path), SAMPLES, "cpu")
+    return next(event.spread for event in events if isinstance(event, LightingDone))
+
+
+def seconds(style: Style) -> float:
+    photo = read_photo(SAMPLES / "kitchen" / "coffee.png").rgb
+    photo = photo.resize((LARGE, LARGE * photo.height // photo.width))
+    times = []
+    for _ in range(REPEATS):
+        started = time.monotonic()
+        style.stylize(photo)
+        times.append(time.monotonic() - started)
+    return statistics.median(times) / (photo.width * photo.height / 1e6)
+
+
+if __name__ == "__main__":
+    main()
