@@ -264,7 +264,7 @@ def test_every_photo_gets_a_place_of_its_own(tmp_path_factory, tree, kind, name)
     folder = tmp_path_factory.mktemp("tree")
     for sub, (stem, suffix) in tree:
         path = folder / "in" / sub / (stem + suffix)
-        if not path.exists():
+        if not path.exists() and not path.parent.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     out = folder / "out"
