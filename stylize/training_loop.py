@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from stylize.batches import ContentPhotos
 from stylize.board import Board
 from stylize.checkpoint import RunState, save_style
-from stylize.errors import ImageError, StyleFileError, TrainingError
+from stylize.errors import ImageError, StyleFileError, StylizeError, TrainingError
 from stylize.events import (
     Event,
     FileWritten,
@@ -197,8 +197,12 @@ class TrainingLoop:
             return
         folder, sheet = self._folder, self._sheet
         weights, header = self._trainer.weights(), self._trainer.header()
-        painted = preview(weights, header, self._trainer.compute.device)
-        header = replace(header, preview=painted)
+        try:
+            painted = preview(weights, header, self._trainer.compute.device)
+        except StylizeError as error:  # without, there still is a style
+            yield Note(f"what the style makes of a photo is not noted in its file: {error}")
+        else:
+            header = replace(header, preview=painted)
         try:
             save_style(folder.style, weights, header, scratch=folder.folder)
         except StyleFileError as error:

@@ -14,6 +14,7 @@ from test_train import CONFIG, run
 from stylize import trainer
 from stylize.events import FileWritten, Note, StepDone, TrainingDone, TrainingStarted, WentBack
 from stylize.files import write_file
+from stylize.header import read_header
 from stylize.loss import weighted_sum
 from stylize.run_folder import RunFolder
 from stylize.train import train
@@ -205,6 +206,16 @@ def test_a_quota_ends_nothing_and_damages_nothing(style_picture, photos, tmp_pat
         assert any(words in text and "No space left" in text for text in said)
     assert isinstance(seen[-1], TrainingDone)
     assert folder.load()[0][0].step == 8
+
+
+def test_without_the_shipped_photo_there_still_is_a_style(
+    style_picture, photos, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("stylize.verify.PHOTO", "gone.png")
+    events = run(style_picture, photos, tmp_path, replace(CONFIG, steps=2))
+    assert any(isinstance(event, Note) and "gone.png" in event.text for event in events)
+    assert isinstance(events[-1], TrainingDone)
+    assert read_header(events[-1].style).preview == ""
 
 
 def test_tensorboard_shows_losses_and_previews(style_picture, photos, tmp_path):
