@@ -8,7 +8,7 @@ DEMO := painted
 .PHONY: demo test check bench-norm clean
 
 demo: $(READY)
-	$(BIN)/stylize apply great-wave samples/photos --output $(DEMO) --overwrite
+	$(BIN)/stylize apply woodblock samples/photos --output $(DEMO) --overwrite
 	@echo "The pictures are in $(CURDIR)/$(DEMO)"
 
 test: $(READY)

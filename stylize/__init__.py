@@ -1,7 +1,7 @@
 """Neural style transfer for whole folders of photos.
 
 >>> from stylize import load_style
->>> style = load_style("great-wave")
+>>> style = load_style("woodblock")
 >>> style.stylize(Image.open("photo.jpg")).save("painted.jpg")
 
 The names below are loaded on first use, so that `import stylize` does not import torch.

@@ -26,7 +26,7 @@ EXAMPLE = """\
 
 inputs = ["photos"]             # photos, and folders of photos
 output = "painted"              # gets a folder for each style and variant
-styles = ["great-wave"]         # see `stylize styles`
+styles = ["woodblock"]          # see `stylize styles`
 # masks = "masks"               # mirrors the inputs; white is product
 
 [look]                          # of all variants

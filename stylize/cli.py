@@ -17,7 +17,7 @@ from stylize.errors import StylizeError
 app = typer.Typer(
     name="stylize",
     help="Turn whole folders of photos into one look: learn a style once, apply it to everything.",
-    epilog="Start with: stylize apply great-wave photos/ --output painted/",
+    epilog="Start with: stylize apply woodblock photos/ --output painted/",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

@@ -40,12 +40,12 @@ RUN, LOOK, FILES, MACHINE = "The run", "The look", "The files", "The machine"
 
 EPILOG = (
     "Examples:\n\n"
-    "stylize apply great-wave photo.jpg --output painted/\n\n"
-    "stylize apply great-wave photos/ --output painted/ --dry-run\n\n"
-    "stylize apply great-wave photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
-    "stylize apply great-wave photos/ --output painted/ --keep-background --strength 0.7\n\n"
-    "stylize apply great-wave poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
-    "find photos -name '*.jpg' -print0 | stylize apply great-wave - --output painted/"
+    "stylize apply woodblock photo.jpg --output painted/\n\n"
+    "stylize apply woodblock photos/ --output painted/ --dry-run\n\n"
+    "stylize apply woodblock photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
+    "stylize apply woodblock photos/ --output painted/ --keep-background --strength 0.7\n\n"
+    "stylize apply woodblock poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
+    "find photos -name '*.jpg' -print0 | stylize apply woodblock - --output painted/"
 )
 
 

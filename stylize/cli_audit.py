@@ -24,9 +24,9 @@ _LIMITS = AuditLimits()
 
 EPILOG = (
     "Examples:\n\n"
-    "stylize audit painted/ --style great-wave\n\n"
+    "stylize audit painted/ --style woodblock\n\n"
     "stylize audit painted/ --max-spread 0.4 --max-outliers 0 --json\n\n"
-    "stylize audit photos/ --lighting great-wave"
+    "stylize audit photos/ --lighting woodblock"
 )
 
 

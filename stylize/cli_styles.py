@@ -23,10 +23,10 @@ from stylize.header import read_header
 EPILOG = (
     "Examples:\n\n"
     "stylize styles\n\n"
-    "stylize styles great-wave\n\n"
+    "stylize styles woodblock\n\n"
     "stylize styles --sheet photo.jpg --output sheet.png"
 )
-VERIFY_EPILOG = "Examples:\n\nstylize verify\n\nstylize verify great-wave --device cuda --json"
+VERIFY_EPILOG = "Examples:\n\nstylize verify\n\nstylize verify woodblock --device cuda --json"
 
 
 def styles(

@@ -146,6 +146,9 @@ def train(
     tone_weight: Annotated[
         float, typer.Option(help="Weight of keeping light areas lighter than dark ones.")
     ] = _TRAIN.tone_weight,
+    even_weight: Annotated[
+        float, typer.Option(help="Weight of one colour where the photo has one: no blotches.")
+    ] = _TRAIN.even_weight,
     tv_weight: Annotated[
         float, typer.Option(help="Weight of smoothness (total variation).")
     ] = _TRAIN.tv_weight,
@@ -206,6 +209,7 @@ def train(
         style_weight=style_weight,
         layer_weights=_layer_weights(layer_weight or []),
         tone_weight=tone_weight,
+        even_weight=even_weight,
         tv_weight=tv_weight,
         lighting=lighting,
         lr=lr,

@@ -128,6 +128,7 @@ class TrainConfig(_Settings):
     style_weight: float = 1.0
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     tone_weight: float = 2.0
+    even_weight: float = 1.0
     tv_weight: float = 0.05
     lighting: float = 1.0
     lr: float = 0.02
@@ -140,13 +141,13 @@ class TrainConfig(_Settings):
     keep: int = 2
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "keep"):
+        for name in ("batch_size", "checkpoint_every", "keep"):
             _at_least(name, getattr(self, name), 1)
         for name in ("steps", "patience"):
             _at_least(name, getattr(self, name), 0)
         for name in ("size", "style_size"):
             _between(name, getattr(self, name), 32, 4096)
-        for name in ("content_weight", "style_weight", "tone_weight", "tv_weight"):
+        for name in ("content_weight", "style_weight", "tone_weight", "even_weight", "tv_weight"):
             _at_least(name, getattr(self, name), 0)
         if not 0 <= self.lighting <= 1:
             raise UsageError(f"lighting is {self.lighting}", "it must be from 0 to 1")
@@ -156,7 +157,6 @@ class TrainConfig(_Settings):
             raise UsageError("content_weight and style_weight are both 0", "give one a value")
         if not 0 < self.lr < LARGEST:
             raise UsageError(f"lr is {self.lr}", "it must be more than 0")
-        _at_least("checkpoint_every", self.checkpoint_every, 1)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("vgg", self.vgg, VGG_SOURCES)
         for layer, weight in self.layer_weights.items():

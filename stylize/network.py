@@ -40,16 +40,15 @@ class TransformerNet(nn.Module):
     """
 
     FOLD = 8  # sides are padded to a multiple of this
-    MARGIN = 12  # pixels around the picture, in use; lines of the first style reach that far
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels, body = config.channels, config.body_channels
         self.stem = ConvNorm(3 * 4**2, channels)
-        self.noise = nn.Conv2d(
-            config.noise_channels, channels, 3, padding=1, padding_mode="replicate", bias=False
-        )
-        nn.init.normal_(self.noise.weight, std=NOISE_STD / (9 * config.noise_channels) ** 0.5)
+        self.noise = Conv(config.noise_channels, channels, bias=False)
+        # Uniform, as normal ones of a network without memory would import all of torch.compile.
+        bound = NOISE_STD * (3 / (9 * config.noise_channels)) ** 0.5
+        nn.init.uniform_(self.noise.weight, -bound, bound)
         self.down = ConvNorm(channels, body, stride=2)
         self.body = nn.Sequential(*(ResidualBlock(body) for _ in range(config.blocks)))
         self.up1 = SubPixel(body, channels)
@@ -67,11 +66,11 @@ class TransformerNet(nn.Module):
         self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
     ) -> Tensor:
         height, width = image.shape[-2:]
-        # The objective sees a frame around a picture, the zero padding of VGG-16, and along it a
-        # network learns to paint lines. In use they fall on a margin that is cut off.
-        margin = 0 if self.training else self.MARGIN
-        right, below = (margin + -side % self.FOLD for side in (width, height))
-        padding = (margin, right, margin, below)
+        # Reflection needs two pixels of the body.
+        right, below = (
+            max(2 * self.FOLD, side + -side % self.FOLD) - side for side in (width, height)
+        )
+        padding = (0, right, 0, below)
         x = F.pad(image.float() - 0.5, padding, mode="replicate")
         _, of_half, of_quarter, of_eighth = halvings(mask, padding, times=3)
         x = F.pixel_unshuffle(x, 4)
@@ -84,30 +83,46 @@ class TransformerNet(nn.Module):
         eighth = self.down(quarter, relu=True, mask=of_eighth)
         for block in self.body:
             eighth = block(eighth, of_eighth)
+        wrap = self.training
         # On flat ground the body would paint a lattice, every other of its pixels, out of noise.
-        eighth = blur(eighth, BINOMIAL, before=1)
+        eighth = blur(eighth, BINOMIAL, before=1, wrap=wrap)
         # The half pixels undo one another and that of the strided convolution, all but one.
-        x = blur(self.up1(eighth), BOX, before=0)
+        x = blur(self.up1(eighth), BOX, before=0, wrap=wrap)
         x = self.norm1(x, quarter, relu=True, mask=of_quarter)
-        x = self.norm2(blur(self.up2(x), BOX, before=1), relu=True, mask=of_half)
+        x = blur(self.up2(x), BOX, before=1, wrap=wrap)
+        x = self.norm2(x, relu=True, mask=of_half)
         # Rows and columns whose texture differs in strength differ in brightness once it is bent:
         # ReLU makes a grid out of that, which blurring once more takes away.
-        x = blur(x, BINOMIAL, before=1)
+        x = blur(x, BINOMIAL, before=1, wrap=wrap)
         # The sigmoid is taken in fp32, as in bf16 its values would be 1/256 apart near white; the
         # blur comes after it, as its bend would bring back part of the checkerboard.
-        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0)
-        return x[..., margin : margin + height, margin : margin + width]
+        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0, wrap=wrap)
+        return x[..., :height, :width]
+
+
+class Conv(nn.Conv2d):
+    """3x3 convolution that keeps the size, but for its stride.
+
+    In use it sees the picture reflected beyond its border, so texture stays what it is. In training
+    the picture is closed to a torus, without borders: a network that can tell where they are puts
+    the style's colours there, as a band along one side of every photo.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, bias: bool) -> None:
+        super().__init__(inputs, outputs, 3, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 1, 1), mode=_mode(self.training))
+        return F.conv2d(x, self.weight, self.bias, self.stride)
 
 
 class ConvNorm(nn.Module):
-    """3x3 convolution, instance norm [, sum, ReLU]. Borders are replicated: right for any size."""
+    """3x3 convolution, instance norm [, sum, ReLU]."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
         super().__init__()
         # No bias: the norm would take it away again.
-        self.conv = nn.Conv2d(
-            inputs, outputs, 3, stride, padding=1, padding_mode="replicate", bias=False
-        )
+        self.conv = Conv(inputs, outputs, stride, bias=False)
         self.norm = InstanceNorm2d(outputs)
 
     def forward(
@@ -144,7 +159,7 @@ class SubPixel(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, 4 * outputs, 3, padding=1, padding_mode="replicate")
+        self.conv = Conv(inputs, 4 * outputs, bias=True)
         with torch.no_grad():
             self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
             nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
@@ -165,20 +180,24 @@ def halvings(
     return [*masks]
 
 
-def blur(x: Tensor, taps: tuple[int, ...], before: int) -> Tensor:
+def blur(x: Tensor, taps: tuple[int, ...], before: int, *, wrap: bool) -> Tensor:
     """Weighted mean over each pixel and its neighbours, by rows and columns; same size.
 
     BOX and BINOMIAL take away whatever has a period of two pixels. That keeps sub-pixel stages free
     of a checkerboard while they learn (Sugawara et al. 2018). `before` of the taps lie above and to
     the left: a box lies between pixels, so 1 moves the picture half a pixel down and right, 0 up
-    and left.
+    and left. Borders are as those of `Conv`: with `wrap`, as in training.
     """
     row = torch.tensor(taps, dtype=x.dtype, device=x.device)
     kernel = torch.outer(row, row) / row.sum() ** 2
     after = len(taps) - 1 - before
     with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
-        x = F.pad(x, (before, after, before, after), mode="replicate")
+        x = F.pad(x, (before, after, before, after), mode=_mode(wrap))
         return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
+
+
+def _mode(wrap: bool) -> str:
+    return "circular" if wrap else "reflect"
 
 
 def white_noise(like: Tensor, channels: int, top: int = 0, seeds: Tensor | None = None) -> Tensor:

@@ -4,18 +4,29 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 from tqdm import tqdm
 
+from stylize.config import TrainConfig
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
 from stylize.header import StyleHeader, printable
 from stylize.progress import backend_line, shown
 
+RECIPE = (
+    *("style_size", "content_weight", "style_weight", "tone_weight", "even_weight", "tv_weight"),
+    *("size", "lighting", "lr", "seed"),
+)
+
+NAME_WIDTH = 16  # characters
+
 
 def print_styles(console: Console, rows: Iterable[tuple[str, ...]]) -> None:
     """A table of styles: name, title, author, licence, size, place."""
-    table = Table("style", "picture", "author", "licence", "size", "place")
+    rows = list(rows)
+    # A name is there to be copied: unless it is very long, it stays in one piece.
+    width = min(NAME_WIDTH, max((len(name) for name, *_ in rows), default=0))
+    table = Table(Column("style", min_width=width), "picture", "author", "licence", "size", "place")
     for row in rows:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     console.print(table)
@@ -31,6 +42,7 @@ def print_card(console: Console, header: StyleHeader, path: Path) -> None:
     start = training.base or "random weights"
     rows += [
         ("steps", f"{training.steps} of {training.batch_size} photos, from {printable(start)}"),
+        ("recipe", _recipe(training)),
         ("working scale", f"{header.working_size} px on the short side, as in training"),
         *((name, f"{value:.3g}") for name, value in header.figures.items()),
         ("made by", f"stylize {header.package_version}"),
@@ -38,6 +50,18 @@ def print_card(console: Console, header: StyleHeader, path: Path) -> None:
     for name, text in rows:
         table.add_row(name, Text(text, overflow="fold"))
     console.print(table)
+
+
+def _recipe(training: TrainConfig) -> str:
+    """What was set for this style, as options of `stylize train`."""
+    usual = TrainConfig()
+    changed = [
+        f"--{name.replace('_', '-')} {getattr(training, name):g}"
+        for name in RECIPE
+        if getattr(training, name) != getattr(usual, name)
+    ]
+    changed += [f"--layer-weight {key}={value:g}" for key, value in training.layer_weights.items()]
+    return " ".join(changed) or "the defaults"
 
 
 def draw_sheet(events: Iterable[Event], console: Console, styles: int) -> Iterator[Event]:

@@ -5,13 +5,13 @@ from stylize.errors import StyleFileError, UsageError
 
 
 def test_shipped_style_is_found_by_name():
-    assert find_style("great-wave") == shipped("models") / "great-wave.safetensors"
+    assert find_style("woodblock") == shipped("models") / "woodblock.safetensors"
 
 
 def test_a_near_miss_gets_a_suggestion():
     with pytest.raises(StyleFileError) as caught:
-        find_style("graet-wave")
-    assert "great-wave" in caught.value.hint
+        find_style("wodblock")
+    assert "woodblock" in caught.value.hint
 
 
 def test_a_far_miss_gets_the_list():
@@ -24,7 +24,7 @@ def test_a_path_is_taken_as_it_is(style_file):
     assert find_style(str(style_file)) == style_file
 
 
-@pytest.mark.parametrize("style", ["no/such.safetensors", "such.safetensors", "./great-wave"])
+@pytest.mark.parametrize("style", ["no/such.safetensors", "such.safetensors", "./woodblock"])
 def test_a_missing_path_is_an_error(style):
     with pytest.raises(StyleFileError, match="no style file"):
         find_style(style)
@@ -33,12 +33,12 @@ def test_a_missing_path_is_an_error(style):
 def test_a_local_style_wins_over_a_shipped_one(tmp_path, monkeypatch, style_file):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "styles").mkdir()
-    local = tmp_path / "styles" / "great-wave.safetensors"
+    local = tmp_path / "styles" / "woodblock.safetensors"
     local.write_bytes(style_file.read_bytes())
-    assert style_files()["great-wave"].resolve() == local
+    assert style_files()["woodblock"].resolve() == local
 
 
-@pytest.mark.parametrize("name", ["a", "great-wave", "my_style.2"])
+@pytest.mark.parametrize("name", ["a", "woodblock", "my_style.2"])
 def test_good_names(name):
     assert check_name(name) == name
 

@@ -6,7 +6,7 @@ import pytest
 from stylize.brand import EXAMPLE, read_brand, write_example
 from stylize.errors import UsageError
 
-SMALL = 'inputs = ["photos"]\noutput = "out"\nstyles = ["great-wave"]\n[[variant]]\nname = "web"\n'
+SMALL = 'inputs = ["photos"]\noutput = "out"\nstyles = ["woodblock"]\n[[variant]]\nname = "web"\n'
 
 
 def brand_of(tmp_path, text):
@@ -25,10 +25,10 @@ def test_the_example_is_a_job(tmp_path):
     write_example(tmp_path / "brand.toml")
     brand = read_brand(tmp_path / "brand.toml")
     assert brand.inputs == (tmp_path / "photos",)
-    assert brand.styles == {"great-wave": "great-wave"}
+    assert brand.styles == {"woodblock": "woodblock"}
     assert [variant.name for variant in brand.variants] == ["web", "thumb"]
     assert brand.variants[0].config.size == 2048
-    assert brand.folder("great-wave", "web") == tmp_path / "painted" / "great-wave" / "web"
+    assert brand.folder("woodblock", "web") == tmp_path / "painted" / "woodblock" / "web"
     assert brand.limits is not None
     assert brand.report
 
@@ -71,7 +71,7 @@ def test_no_file_is_written_over(tmp_path):
         (SMALL + "[look]\nbackground = 'white'\n", 7, "background is 'white'"),
         (SMALL.replace('"out"', "out"), 2, "not TOML"),
         (SMALL.replace('["photos"]', '"photos"'), 1, "inputs is 'photos'"),
-        (SMALL.replace('"great-wave"', '"a", "x/a.safetensors"'), 3, "one name"),
+        (SMALL.replace('"woodblock"', '"a", "x/a.safetensors"'), 3, "one name"),
         ("look = {strength = 7}\n" + SMALL, 1, "strength is 7"),
         ('variant = 3\ninputs = ["a"]\noutput = "b"\nstyles = ["c"]\n', 1, "variant"),
     ],
@@ -121,13 +121,13 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
 
 def test_styles_trained_beside_the_job_are_found(tmp_path):
     (tmp_path / "styles").mkdir()
-    (tmp_path / "styles" / "great-wave.safetensors").touch()
-    path = str(tmp_path / "styles" / "great-wave.safetensors")
-    assert brand_of(tmp_path, SMALL).styles == {"great-wave": path}
+    (tmp_path / "styles" / "woodblock.safetensors").touch()
+    path = str(tmp_path / "styles" / "woodblock.safetensors")
+    assert brand_of(tmp_path, SMALL).styles == {"woodblock": path}
 
 
 def test_styles_may_be_files_beside_the_job(tmp_path):
-    text = SMALL.replace('"great-wave"', '"styles/mine.safetensors"')
+    text = SMALL.replace('"woodblock"', '"styles/mine.safetensors"')
     path = str(tmp_path / "styles" / "mine.safetensors")
     assert brand_of(tmp_path, text).styles == {"mine": path}
 

@@ -47,7 +47,7 @@ def fails(result: subprocess.CompletedProcess[str], code: int, *words: str) -> N
 def test_help_has_commands_and_an_example():
     result = stylize("--help")
     assert result.returncode == 0
-    for word in ("apply", "train", "audit", "job", "styles", "verify", "stylize apply great-wave"):
+    for word in ("apply", "train", "audit", "job", "styles", "verify", "stylize apply woodblock"):
         assert word in result.stdout
 
 
@@ -201,7 +201,7 @@ def test_large_pictures_are_taken_where_they_are_allowed(style_file, tmp_path):
         ("missing", ["no file or folder"]),
         ("empty folder", ["no photos in"]),
         ("inside", ["lies inside the input folder"]),
-        ("wrong style", ["no style named", "did you mean great-wave"]),
+        ("wrong style", ["no style named", "did you mean woodblock"]),
         ("pickle", ["evil.safetensors", "not a whole safetensors file"]),
         ("truncated", ["cut.safetensors", "not a whole safetensors file"]),
         ("size", ["size is 0"]),
@@ -237,7 +237,7 @@ def test_apply_refuses(make, words, style_file, photos, tmp_path):
         "no gpu": ["--device", "cuda"],
         "no device": ["--device", "gpu"],
     }.get(make, [])
-    style = {"wrong style": "graet-wave", "pickle": evil, "truncated": cut}.get(make, style_file)
+    style = {"wrong style": "wodblock", "pickle": evil, "truncated": cut}.get(make, style_file)
     inputs = {"missing": tmp_path / "gone", "empty folder": tmp_path / "empty"}.get(make, photos)
     outputs = {
         "inside": photos / "out",
@@ -264,7 +264,7 @@ def test_usage_errors_end_with_2(style_file, photos):
         (["--content", "gone"], ["no folder gone"]),
         (["--precision", "fp8"], ["precision is 'fp8'"]),
         (["--resume"], ["no checkpoint"]),
-        (["--from", "graet-wave"], ["no style named", "did you mean great-wave?"]),
+        (["--from", "wodblock"], ["no style named", "did you mean woodblock?"]),
         (["--from", "scratch", "--only-norm"], ["random weights", "give --from"]),
         (["--layer-weight", "relu1_2"], ["no weight of a layer", "relu1_2=0.5"]),
         (["--layer-weight", "relu5_1=2"], ["relu5_1", "choose one of relu1_2"]),
@@ -373,11 +373,11 @@ def test_styles_lists_shipped_and_local(tmp_path, style_file):
     (tmp_path / "styles" / "bad.safetensors").write_bytes(b"")
     result = stylize("styles", cwd=tmp_path)
     assert result.returncode == 0
-    for word in ("great-wave", "Katsushika Hokusai", "public domain", "MB", "A Picture", "shipped"):
+    for word in ("stained-glass", "Katsushika", "public domain", "MB", "A Picture", "shipped"):
         assert word in result.stdout
     assert "unreadable" in result.stdout
     names = stylize("styles", "--names", cwd=tmp_path).stdout.split()
-    assert {"great-wave", "own", "bad"} <= set(names)
+    assert {"woodblock", "own", "bad"} <= set(names)
 
 
 def test_a_style_shows_its_card(style_file):
@@ -385,7 +385,9 @@ def test_a_style_shows_its_card(style_file):
     assert result.returncode == 0
     for word in ("A Picture", "A. Painter", "1900", "public domain", "working scale", "Apache-2.0"):
         assert word in result.stdout
-    fails(stylize("styles", "great-wav"), 2, "did you mean great-wave?")
+    shipped = stylize("styles", "stained-glass").stdout
+    assert "--style-weight 2 --even-weight 0.4" in shipped
+    fails(stylize("styles", "woodbloc"), 2, "did you mean woodblock?")
 
 
 def test_a_sheet_of_all_styles(tmp_path):
@@ -395,7 +397,7 @@ def test_a_sheet_of_all_styles(tmp_path):
     assert "sheet.png" in result.stdout
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.width > 240
-    again = stylize("styles", "great-wave", "--sheet", "photo.jpg", cwd=tmp_path)
+    again = stylize("styles", "woodblock", "--sheet", "photo.jpg", cwd=tmp_path)
     fails(again, 2, "sheet.png is there already")
     other = ["--output", "other.png"]
     fails(stylize("styles", "--sheet", "none.jpg", *other, cwd=tmp_path), 2, "none.jpg")
@@ -424,7 +426,7 @@ def test_verify_tells_what_has_changed(tmp_path, style_file):
 
 
 def test_the_shell_completes_names_of_styles(tmp_path):
-    words = {"COMP_WORDS": "stylize apply gr", "COMP_CWORD": "2"}
+    words = {"COMP_WORDS": "stylize apply woo", "COMP_CWORD": "2"}
     result = subprocess.run(
         [Path(sys.executable).with_name("stylize")],
         capture_output=True,
@@ -433,7 +435,20 @@ def test_the_shell_completes_names_of_styles(tmp_path):
         check=False,
         env={**os.environ, **words, "_STYLIZE_COMPLETE": "complete_bash"},
     )
-    assert result.stdout.split() == ["great-wave"]
+    assert result.stdout.split() == ["woodblock"]
+
+
+def test_the_first_photo_does_not_wait_for_torch_compile():
+    """Nor for its libraries: they take as long to import as all of torch else."""
+    code = (
+        "import sys; from PIL import Image; from stylize import load_style;"
+        "load_style('woodblock', 'cpu').stylize(Image.new('RGB', (64, 64)));"
+        "print({'torch._dynamo', 'sympy', 'triton'} & {*sys.modules})"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "set()"
 
 
 def test_only_light_libraries_are_loaded_for_help():

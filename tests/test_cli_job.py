@@ -25,7 +25,7 @@ def test_a_job_from_its_first_line_to_its_report(photos, tmp_path):
     result = stylize("job", "run", "brand.toml", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "12 pictures made" in result.stdout
-    assert "painted/great-wave/report/report.html" in result.stdout
+    assert "painted/woodblock/report/report.html" in result.stdout
     again = stylize("job", "run", "brand.toml", "--json", cwd=tmp_path)
     assert (words(again)[-1]["done"], words(again)[-1]["current"]) == (0, 12)
 
@@ -52,7 +52,7 @@ def test_a_wrong_job_file_gets_file_line_and_fix(photos, tmp_path):
 
 
 def test_audit_of_what_apply_wrote(photos, tmp_path):
-    stylize("apply", "great-wave", photos, "-o", tmp_path / "out", "--size", "64")
+    stylize("apply", "woodblock", photos, "-o", tmp_path / "out", "--size", "64")
     result = stylize("audit", tmp_path / "out")
     assert result.returncode == 0, result.stderr
     assert "before" in result.stdout
@@ -63,7 +63,7 @@ def test_audit_of_what_apply_wrote(photos, tmp_path):
 
 
 def test_audit_of_a_styles_lightings(photos):
-    result = stylize("audit", photos, "--lighting", "great-wave")
+    result = stylize("audit", photos, "--lighting", "woodblock")
     assert result.returncode == 0, result.stderr
     assert "from above" in result.stdout
     fails(stylize("audit", photos, "--lighting", "no-such-style"), 2, "no-such-style")

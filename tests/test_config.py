@@ -21,6 +21,7 @@ from stylize.errors import UsageError
         (TrainConfig, "vgg", "caffe"),
         (TrainConfig, "checkpoint_every", 0),
         (TrainConfig, "tone_weight", -0.1),
+        (TrainConfig, "even_weight", -1),
         (TrainConfig, "seed", 2**32),
         (TrainConfig, "seed", -1),
         (TrainConfig, "steps", 10**400),

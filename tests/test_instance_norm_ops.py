@@ -118,7 +118,7 @@ def test_a_forced_backend_that_cannot_run_is_an_error(monkeypatch):
         choice("triton", monkeypatch, "mps")
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     environment["STYLIZE_NORM"] = "triton"
-    code = "from stylize import load_style; load_style('great-wave', device='cpu')"
+    code = "from stylize import load_style; load_style('woodblock', device='cpu')"
     run = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )

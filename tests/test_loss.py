@@ -6,8 +6,11 @@ import torch.nn.functional as F
 
 from stylize.config import TrainConfig
 from stylize.loss import (
+    EVEN_NEAR,
     LAYERS,
     Objective,
+    _distances,
+    evenness_loss,
     gram_matrix,
     relative_square,
     tone_loss,
@@ -106,6 +109,51 @@ def test_tone_of_a_flat_photo_asks_for_nothing():
     assert image.grad.abs().max() < 1e-4
 
 
+def cells(*colors):
+    """(1, 3, 16, 16 n): each colour fills a cell."""
+    row = torch.tensor(colors).T.repeat_interleave(16, dim=1)
+    return row[None, :, None].expand(-1, -1, 16, -1)
+
+
+def test_evenness_on_paper():
+    red, blue, grey = (1.0, 0, 0), (0, 0, 1.0), (0.5, 0.5, 0.5)
+    # Three cells of one grey: two pairs of three differ, by 1 + 1.
+    assert evenness_loss(cells(red, red, blue), cells(grey, grey, grey)).item() == pytest.approx(
+        4 / 3
+    )
+    # Black and white may become whatever they like; two whites may not.
+    image, photo = cells(red, red, blue), cells((0, 0, 0), (1.0, 1, 1), (1.0, 1, 1))
+    assert evenness_loss(image, photo).item() == pytest.approx(2)
+    assert evenness_loss(image, photo.flip(-1)).item() == pytest.approx(0)
+    # Two greys EVEN_NEAR apart count half as one: their difference over that of one grey.
+    near = (0.5 + EVEN_NEAR, 0.5, 0.5)
+    image, photo = cells(red, blue, red), cells(near, grey, grey)
+    assert evenness_loss(image, photo).item() == pytest.approx((0.5 * 2 + 1 * 2 + 0.5 * 0) / 2)
+
+
+def test_evenness_of_a_batch_is_the_mean_and_of_one_cell_nothing():
+    torch.manual_seed(0)
+    images, photos = torch.rand(2, 2, 3, 48, 64)
+    singles = [evenness_loss(images[i : i + 1], photos[i : i + 1]) for i in range(2)]
+    assert evenness_loss(images, photos).item() == pytest.approx(float(sum(singles)) / 2)
+    assert evenness_loss(images[..., :16, :16], photos[..., :16, :16]).item() == 0
+
+
+def test_evenness_of_large_images_takes_no_more_cells():
+    assert _distances(torch.zeros(1, 3, 640, 640)).shape == (1, 400, 400)  # every second of 40
+
+
+def test_the_style_picture_is_as_uneven_as_one(vgg):
+    """Of a flat photo, an image as varied as the style picture has an evenness loss of about 1."""
+    torch.manual_seed(0)
+    style = F.interpolate(torch.rand(1, 3, 8, 8), scale_factor=16)
+    photo = torch.full_like(style, 0.5)
+    losses = Objective(vgg, [style])(style, photo, vgg(photo, ("relu3_3",))["relu3_3"])
+    assert losses["even"].item() == pytest.approx(1, rel=0.05)
+    flat = Objective(vgg, [photo])(style, photo, vgg(photo, ("relu3_3",))["relu3_3"])
+    assert flat["even"].isfinite()
+
+
 def test_strokes_within_a_cell_are_free():
     rows, columns = torch.meshgrid(torch.arange(64), torch.arange(64), indexing="ij")
     stripes = (((rows + columns) // 2) % 2).float().expand(1, 3, 64, 64)
@@ -119,9 +167,9 @@ def test_the_style_picture_itself_has_no_style_loss(vgg):
     style = torch.rand(1, 3, 48, 48)
     objective = Objective(vgg, [style])
     losses = objective(style, style, objective.content_target(style))
-    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tone", "tv"]
+    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tone", "even", "tv"]
     for name, loss in losses.items():
-        if name not in ("tone", "tv"):
+        if name not in ("tone", "even", "tv"):
             assert loss.item() == pytest.approx(0, abs=1e-6)
 
 

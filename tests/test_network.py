@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +10,7 @@ from stylize.config import NetworkConfig
 from stylize.network import (
     BINOMIAL,
     BOX,
+    Conv,
     JohnsonNet,
     SubPixel,
     TransformerNet,
@@ -112,14 +115,25 @@ def test_masks_are_halved_by_averaging():
     assert quarter.item() == 0.5625
 
 
-def test_the_margin_is_more_of_the_border_and_is_cut_off():
-    net = network("quarter")
-    image = torch.rand(1, 3, 48, 40)
-    found = net(image)
-    margin, net.MARGIN = net.MARGIN, 0
-    padded = F.pad(image, (margin,) * 4, mode="replicate")
-    expected = net(padded)[..., margin:-margin, margin:-margin]
-    assert torch.equal(found, expected)
+def test_in_training_a_network_cannot_tell_where_the_border_is():
+    """A photo moved around the torus by steps of the network's own grid is painted the same."""
+    net = network("quarter").train()
+    nn.init.zeros_(net.noise.weight)
+    photo = torch.rand(1, 3, 64, 48)
+    by = {"shifts": (3 * net.FOLD, -2 * net.FOLD), "dims": (2, 3)}
+    assert torch.allclose(net(photo.roll(**by)), net(photo).roll(**by), atol=1e-5)
+    net.eval()
+    assert (net(photo.roll(**by)) - net(photo).roll(**by)).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("training", [True, False])
+def test_convolution_over_borders(stride, training):
+    layer = Conv(3, 5, stride, bias=True).train(training)
+    same = nn.Conv2d(3, 5, 3, stride, padding=1, padding_mode="circular" if training else "reflect")
+    same.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3, 8, 6)
+    assert torch.equal(layer(x), same(x))
 
 
 def test_output_depends_on_the_photo():
@@ -196,19 +210,23 @@ def test_sub_pixel_stage_starts_as_nearest_neighbour():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_blur_on_paper(dtype):
     x = torch.tensor([[1.0, 2, 4], [1, 2, 4], [1, 2, 4]], dtype=dtype).expand(1, 5, 3, 3)
-    left, right = blur(x, BOX, before=1), blur(x, BOX, before=0)
-    assert left[0, 4, 1].tolist() == [1, 1.5, 3]
-    assert right[0, 4, 1].tolist() == [1.5, 3, 4]
-    assert blur(x, BINOMIAL, before=1)[0, 0, 1].tolist() == [1.25, 2.25, 3.5]
-    assert blur(x.mT, BINOMIAL, before=1)[0, 0, :, 1].tolist() == [1.25, 2.25, 3.5]
+    middle = partial(blur, taps=BINOMIAL, before=1)
+    assert blur(x, BOX, before=1, wrap=False)[0, 4, 1].tolist() == [1.5, 1.5, 3]
+    assert blur(x, BOX, before=0, wrap=False)[0, 4, 1].tolist() == [1.5, 3, 3]
+    assert blur(x, BOX, before=0, wrap=True)[0, 4, 1].tolist() == [1.5, 3, 2.5]
+    assert middle(x, wrap=False)[0, 0, 1].tolist() == [1.5, 2.25, 3]
+    assert middle(x, wrap=True)[0, 0, 1].tolist() == [2, 2.25, 2.75]
+    assert middle(x.mT, wrap=False)[0, 0, :, 1].tolist() == [1.5, 2.25, 3]
 
 
 @pytest.mark.parametrize(("taps", "before"), [(BOX, 0), (BOX, 1), (BINOMIAL, 1)])
 def test_blur_takes_a_checkerboard_away(taps, before):
     rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
     for board in ((rows + columns) % 2, rows % 2, columns % 2):
-        blurred = blur(board.float().view(1, 1, 8, 8), taps, before)
-        assert torch.allclose(blurred[..., 1:-1, 1:-1], torch.tensor(0.5))
+        picture = board.float().view(1, 1, 8, 8)
+        assert torch.allclose(blur(picture, taps, before, wrap=True), torch.tensor(0.5))
+        inside = blur(picture, taps, before, wrap=False)[..., 1:-1, 1:-1]
+        assert torch.allclose(inside, torch.tensor(0.5))
 
 
 def test_johnson_has_the_names_of_the_pytorch_example():

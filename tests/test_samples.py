@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from stylize.assets import find_base
 from stylize.files import digest
-from stylize.header import read_header
+from stylize.header import FIGURES, read_header
 
 
 def listed(folder: str) -> str:
@@ -68,7 +68,21 @@ def test_shipped_style_explains_itself(name):
     assert last["style relu3_3"] < first["style relu3_3"] / 2
 
 
+@pytest.mark.parametrize("name", files("models", "*.safetensors"))
+def test_card_says_what_the_file_says(name):
+    header = read_header(ROOT / "models" / name)
+    (row,) = [line for line in listed("models").splitlines() if line.startswith(f"| `{name}` ")]
+    _, title, author, year, licence, steps, *figures = (
+        cell.strip() for cell in row.strip("|").split("|")
+    )
+    picture = header.pictures[0]
+    assert (title, year, licence) == (picture.title, picture.year, picture.licence)
+    assert author.startswith(picture.author)
+    assert steps == f"{header.training.steps:,}"
+    assert figures == [f"{header.figures[figure]:.2f}" for figure in FIGURES]
+
+
 def test_nothing_else_lies_in_models_and_weights():
-    assert files("models") == [*files("models", "*.safetensors"), "preview.png"]
+    assert set(files("models")) == {*files("models", "*.safetensors"), "preview.png"}
     assert re.search(r"`preview.png`.*CC0", listed("models"), flags=re.DOTALL)
     assert files("weights") == files("weights", "*.safetensors")

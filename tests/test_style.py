@@ -232,7 +232,7 @@ def test_strokes_in_relation_to_the_picture_are_the_same_at_every_size():
 
     The floor is what resampling alone does: the same picture made smaller by two good filters.
     """
-    style = load_style("great-wave", "cpu", "fp32")
+    style = load_style("woodblock", "cpu", "fp32")
     photo = Image.open(ROOT / "samples" / "photos" / "kitchen" / "cherries.jpg").convert("RGB")
     photo = photo.resize((600, round(600 * photo.height / photo.width)))
     small = photo.resize((photo.width // 2, photo.height // 2), Image.Resampling.LANCZOS)

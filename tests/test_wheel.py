@@ -47,7 +47,7 @@ def test_an_installed_wheel_finds_its_styles(wheel, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")  # what pip does with pure wheels
     code = (
         "import sys; from stylize.assets import find_style, shipped; "
-        "print(find_style('great-wave')); print(shipped('weights'))"
+        "print(find_style('woodblock')); print(shipped('weights'))"
     )
     environment = {"PYTHONPATH": str(tmp_path / "site"), "PATH": ""}
     result = subprocess.run(
@@ -59,5 +59,5 @@ def test_an_installed_wheel_finds_its_styles(wheel, tmp_path):
         env=environment,
     )
     style, weights = result.stdout.split()
-    assert Path(style) == tmp_path / "site" / "stylize" / "models" / "great-wave.safetensors"
+    assert Path(style) == tmp_path / "site" / "stylize" / "models" / "woodblock.safetensors"
     assert Path(weights) == tmp_path / "site" / "stylize" / "weights"
