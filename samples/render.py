@@ -1,4 +1,4 @@
-"""Render the shipped style on the sample photos: `expected/` and the README's picture.
+"""Render the shipped styles on the sample photos: `expected/`, the README's picture, the gallery.
 
 Run it after a style was trained anew, and look at what it made before committing:
 
@@ -10,23 +10,54 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from stylize import load_style
+from stylize.assets import SUFFIX, shipped
 from stylize.files import find_photos
 from stylize.formats import write_picture
 from stylize.images import read_photo
+from stylize.sheet import draw_sheet
 
 HERE = Path(__file__).parent
-STYLE = "great-wave"
+PHOTOS, DOCS = HERE / "photos", HERE.parent / "docs"
+EXPECTED = ("kitchen/cherries.jpg", "kitchen/coffee.png", "travel/fort.jpg")
 EXPECTED_SIZE = 256  # longest side, pixels
-CELL = 320  # of the README's picture
+SET = "stained-glass"  # the style of the README's picture
+CELL = 320  # of it
+GALLERY = (
+    "kitchen/coffee.png",
+    "music/drums.jpg",
+    "garden/anemone.jpg",
+    "workshop/light-bulb.jpg",
+    "people/astronaut.jpg",
+    "travel/fort.jpg",
+)
 
 
 def main() -> None:
-    style = load_style(STYLE, device="cpu", precision="fp32")
-    photos, *_ = find_photos(HERE / "photos")
-    for path in photos:
-        picture = style.stylize(read_photo(path, EXPECTED_SIZE).rgb)
-        write_picture(picture, HERE / "expected" / STYLE / f"{path.stem}.png")
+    styles = {
+        path.name.removesuffix(SUFFIX): path
+        for path in sorted(shipped("models").glob("*" + SUFFIX))
+    }
+    for name in styles:
+        render_expected(name)
+    render_set(SET)
+    for name in GALLERY:
+        output = DOCS / "gallery" / f"{Path(name).stem}.jpg"
+        output.unlink(missing_ok=True)
+        for _ in draw_sheet(PHOTOS / name, styles, output, "cpu", "fp32"):
+            pass
 
+
+def render_expected(name: str) -> None:
+    style = load_style(name, device="cpu", precision="fp32")
+    for photo in EXPECTED:
+        picture = style.stylize(read_photo(PHOTOS / photo, EXPECTED_SIZE).rgb)
+        write_picture(picture, HERE / "expected" / name / f"{Path(photo).stem}.png")
+
+
+def render_set(name: str) -> None:
+    """All sample photos above what the style makes of them."""
+    style = load_style(name, device="cpu", precision="fp32")
+    photos, *_ = find_photos(PHOTOS)
     columns = len(photos) // 2
     sheet = Image.new("RGB", (columns * CELL, 4 * CELL), "white")
     for index, path in enumerate(photos):
@@ -36,7 +67,7 @@ def main() -> None:
             sheet.paste(
                 ImageOps.pad(picture, (CELL, CELL), color="white"), (left, top + row * CELL)
             )
-    write_picture(sheet, HERE.parent / "docs" / f"{STYLE}.jpg")
+    write_picture(sheet, DOCS / "set.jpg")
 
 
 if __name__ == "__main__":
