@@ -8,7 +8,7 @@ strips and one pass (3 megapixels), and between a thumbnail's statistics and the
 as long as the thumbnail); and the structural similarity of a result made smaller and the result of
 the smaller photo (a third), with strokes in pixels and in relation.
 
-    python bench/any_size.py [--style great-wave] [--device cpu] [--most 400] [--plot any-size.png]
+    python bench/any_size.py [--style woodblock] [--device cpu] [--most 400] [--plot any-size.png]
 """
 
 import argparse
@@ -213,7 +213,7 @@ def closeness(style_name: str, device: str, console: Console) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--style", default="great-wave")
+    parser.add_argument("--style", default="woodblock")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--most", type=int, default=400, help="megapixels")
     parser.add_argument("--plot", type=Path, default=Path("any-size.png"))

@@ -6,7 +6,7 @@ alone, one after the other; `stylize apply`, in a process of its own. Goal: appl
 times the network's time plus that of decoding and encoding divided by the cores, and its peak of
 resident memory for all 200 photos is within 10 % of that for 50.
 
-    python bench/batch.py [--style great-wave] [--device cpu]
+    python bench/batch.py [--style woodblock] [--device cpu]
 """
 
 import argparse
@@ -102,7 +102,7 @@ def run_apply(style: str, device: str, source: Path, target: Path) -> tuple[floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--style", default="great-wave")
+    parser.add_argument("--style", default="woodblock")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
     style = load_style(options.style, options.device)

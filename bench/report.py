@@ -54,12 +54,13 @@ def main() -> None:
 
 def draw_found(folder: Path, count: int) -> list[PhotoAudited | AuditDone]:
     """What an audit would say of links to the sample photos."""
-    befores = sorted(path for path in (SAMPLES / "photos").rglob("*.*") if path.is_file())
+    afters = sorted((SAMPLES / "expected" / "woodblock").iterdir())
     found: list[PhotoAudited | AuditDone] = []
     for number in range(count):
-        before = befores[number % len(befores)]
-        after = folder / f"{number:05d} {before.stem}.png"
-        after.symlink_to(SAMPLES / "expected" / "great-wave" / f"{before.stem}.png")
+        expected = afters[number % len(afters)]
+        (before,) = (SAMPLES / "photos").rglob(f"{expected.stem}.*")
+        after = folder / f"{number:05d} {expected.name}"
+        after.symlink_to(expected)
         distance = 1 - number / count
         reasons = ("dark ground",) if number < count // 50 else ()
         found.append(PhotoAudited(after, before, distance, 2 * distance, None, {}, reasons))
