@@ -354,6 +354,8 @@ def test_an_interrupted_apply_leaves_whole_files(style_file, tmp_path):
     for index in range(count):
         draw_picture(index % 3, 80, 60).save(folder / f"{index}.bmp")
     command = [*STYLIZE, "apply", style_file, folder, "-o", tmp_path / "out", "--json"]
+    # What a shell starts in the background ignores the signal, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in running.stdout:
         if '"PhotoDone"' in line:
