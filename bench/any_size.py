@@ -30,8 +30,8 @@ from skimage.metrics import structural_similarity
 from stylize import Style, load_style
 from stylize.config import Look
 from stylize.files import find_photos
-from stylize.images import Photo
-from stylize.memory import THUMBNAIL, Need, Way
+from stylize.network.memory import THUMBNAIL, Need, Way
+from stylize.photos.photo import Photo
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 SIZES = (1, 2, 4, 8, 16, 30, 50, 100, 200, 400)  # megapixels

@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stylize.config import NetworkConfig
 from stylize.device import choose
-from stylize.network import build_network
+from stylize.network.architectures import build_network
 
 SIZES = (512, 1024)
 ROUNDS = 15

@@ -28,9 +28,9 @@ from rich.table import Table
 
 from stylize import load_style
 from stylize.files import find_photos
-from stylize.formats import encode
-from stylize.images import read_picture
-from stylize.tensors import to_tensor
+from stylize.photos.decoder import read_picture
+from stylize.photos.encoder import encode
+from stylize.photos.photo import to_tensor
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 LOTS, LOT = 4, 50

@@ -21,17 +21,17 @@ from rich.console import Console
 from rich.table import Table
 
 from stylize.assets import SUFFIX, shipped
-from stylize.checkpoint import replace_header
+from stylize.consistency.lighting_audit import light_spread
 from stylize.device import choose
 from stylize.events import LightingDone
 from stylize.files import digest, find_photos
-from stylize.header import StyleHeader, read_header
-from stylize.images import read_photo
-from stylize.light_spread import light_spread
-from stylize.loss import LAYERS, Objective, weighted_sum
+from stylize.network.style_file import replace_header
+from stylize.network.style_header import StyleHeader, read_header
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import to_tensor
 from stylize.style import Style, load_style
-from stylize.tensors import to_tensor
-from stylize.vgg import load_vgg16
+from stylize.training.losses import LAYERS, Objective, weighted_sum
+from stylize.training.vgg import load_vgg16
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 SIZE = 256  # pixels: of the objective

@@ -26,16 +26,16 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from stylize.anchor import hold
-from stylize.appearance import color_difference
 from stylize.config import NetworkConfig, TrainConfig
+from stylize.consistency.appearance import color_difference
 from stylize.device import choose
-from stylize.header import StyleHeader, StylePicture
-from stylize.images import read_photo
-from stylize.lighting import LIGHTINGS, relight
+from stylize.network.anchors import hold
+from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.photos.decoder import read_photo
+from stylize.photos.lighting import LIGHTINGS, relight
+from stylize.photos.photo import to_picture, to_tensor
 from stylize.style import Style
-from stylize.tensors import to_picture, to_tensor
-from stylize.trainer import Trainer, resolved
+from stylize.training.trainer import Trainer, resolved
 
 SIZE = 320  # pixels on the longest side
 SAMPLE = Path(__file__).parent.parent / "samples" / "photos" / "kitchen" / "coffee.png"

@@ -13,12 +13,11 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
-from stylize.batches import ContentPhotos
-from stylize.content import usable_photos
-from stylize.images import read_photo, with_short_side
-from stylize.loss import weighted_sum
-from stylize.tensors import to_tensor
-from stylize.trainer import Trainer, crop_size
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import to_tensor, with_short_side
+from stylize.training.content_photos import ContentPhotos, usable_photos
+from stylize.training.losses import weighted_sum
+from stylize.training.trainer import Trainer, crop_size
 
 CACHE = 2e9  # bytes
 

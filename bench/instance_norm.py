@@ -30,10 +30,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from stylize.instance_norm import EPS, instance_norm
-from stylize.instance_norm_ops import backend
+from stylize.network.instance_norm.layer import EPS, instance_norm
+from stylize.network.instance_norm.ops import backend
 
-TESTS = Path(__file__).parent.parent / "tests" / "test_instance_norm.py"
+TESTS = Path(__file__).parent.parent / "tests" / "network" / "instance_norm" / "test_layer.py"
 DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 LAYOUTS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
 LAYERS = {"quarter": (64, 4, True), "eighth": (128, 8, False), "half": (32, 2, False)}

@@ -17,9 +17,9 @@ from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.table import Table
 
+from stylize.consistency.report import PICTURES, REPORT, write_report
 from stylize.device import choose
 from stylize.events import AuditDone, PhotoAudited
-from stylize.report import PICTURES, REPORT, write_report
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"

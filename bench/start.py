@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.table import Table
 
 from stylize.assets import find_base
-from stylize.checkpoint import load_network, save_style
 from stylize.config import TrainConfig
 from stylize.device import choose
 from stylize.files import digest
-from stylize.header import StyleHeader, StylePicture
-from stylize.trainer import Trainer, resolved
+from stylize.network.style_file import load_network, save_style
+from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.training.trainer import Trainer, resolved
 
 ROWS = 20  # looks at unseen photos
 

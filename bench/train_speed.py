@@ -20,9 +20,9 @@ from torch.profiler import profile
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.device import choose
-from stylize.header import StyleHeader, StylePicture
-from stylize.instance_norm import InstanceNorm2d
-from stylize.trainer import Trainer, resolved
+from stylize.network.instance_norm.layer import InstanceNorm2d
+from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.training.trainer import Trainer, resolved
 
 PARTS_SHOWN = 12
 

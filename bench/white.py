@@ -23,9 +23,9 @@ from rich.table import Table
 from skimage.color import deltaE_ciede2000
 
 from stylize import load_style
-from stylize.appearance import to_lab
 from stylize.assets import style_files
-from stylize.images import read_photo
+from stylize.consistency.appearance import to_lab
+from stylize.photos.decoder import read_photo
 
 SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 PRODUCTS = (

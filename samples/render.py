@@ -11,10 +11,10 @@ from PIL import Image, ImageOps
 
 from stylize import load_style
 from stylize.assets import SUFFIX, shipped
+from stylize.batch.contact_sheet import draw_sheet
 from stylize.files import find_photos
-from stylize.formats import write_picture
-from stylize.images import read_photo
-from stylize.sheet import draw_sheet
+from stylize.photos.decoder import read_photo
+from stylize.photos.encoder import write_picture
 
 HERE = Path(__file__).parent
 PHOTOS, DOCS = HERE / "photos", HERE.parent / "docs"

@@ -10,7 +10,7 @@ The names below are loaded on first use, so that `import stylize` does not impor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from stylize._version import __version__
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from stylize.config import ApplyConfig, NetworkConfig, TrainConfig

@@ -1,5 +1,5 @@
 """`python -m stylize`: the same as the `stylize` command."""
 
-from stylize.cli import main
+from stylize.cli.main import main
 
 main()

@@ -3,10 +3,14 @@
 import resource
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+import psutil
 import torch
 
 from stylize.errors import DeviceError
+
+CGROUP = Path("/sys/fs/cgroup")  # version 2: the limit of a container
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -81,3 +85,21 @@ def _parse(device: str) -> torch.device:
     if parsed.type not in ("cpu", "cuda") or (parsed.type == "cpu" and parsed.index):
         raise DeviceError(f"device {device!r} is not supported", hint)
     return parsed
+
+
+def free_memory(groups: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float:
+    """Bytes that this process can still take on the host, within the limits of its container."""
+    free: float = psutil.virtual_memory().available
+    try:
+        own = membership.read_text().partition("0::/")[2].strip()
+        folders = [groups / own, *(groups / own).parents]
+        for folder in folders[: folders.index(groups) + 1]:
+            limit = folder / "memory.max"
+            if limit.exists() and (most := limit.read_text().strip()) != "max":
+                statistics = dict(line.split() for line in (folder / "memory.stat").open())
+                # Pages of files are given back when something else needs the room.
+                used = int((folder / "memory.current").read_text())
+                free = min(free, int(most) - used + int(statistics["inactive_file"]))
+    except (OSError, ValueError, KeyError):  # another system, or another version of it
+        return free
+    return max(free, 0)

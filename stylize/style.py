@@ -9,22 +9,22 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.anchor import hold
 from stylize.assets import find_style
-from stylize.buffers import make_buffer
-from stylize.checkpoint import load_network
 from stylize.config import ApplyConfig, Look
 from stylize.device import Compute, choose
 from stylize.errors import ImageError, UsageError
-from stylize.header import StyleHeader
-from stylize.images import Photo, merge_alpha, read_photo, split_photo
-from stylize.instance_norm_ops import backend
-from stylize.look import REACH, SHRINK, apply_look
-from stylize.masks import balance, cut_out, product_mask
-from stylize.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
-from stylize.shading import Shading, find_shading
-from stylize.strips import Rows, Run, Strips, cut
-from stylize.tensors import to_mask, to_picture, to_tensor
+from stylize.network.anchors import hold
+from stylize.network.buffers import make_buffer
+from stylize.network.instance_norm.ops import backend
+from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.network.strips import Rows, Run, Strips, cut
+from stylize.network.style_file import load_network
+from stylize.network.style_header import StyleHeader
+from stylize.photos.blend import REACH, SHRINK, apply_look
+from stylize.photos.decoder import read_photo, split_photo
+from stylize.photos.masks import balance, cut_out, product_mask
+from stylize.photos.photo import Photo, merge_alpha, to_mask, to_picture, to_tensor
+from stylize.photos.shading import Shading, find_shading
 
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)

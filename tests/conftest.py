@@ -14,11 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stylize import instance_norm_ops
-from stylize.checkpoint import save_style
 from stylize.config import NetworkConfig, TrainConfig
-from stylize.header import StyleHeader, StylePicture
-from stylize.network import build_network
+from stylize.network.architectures import build_network
+from stylize.network.instance_norm import ops
+from stylize.network.style_file import save_style
+from stylize.network.style_header import StyleHeader, StylePicture
 
 ROOT = Path(__file__).parent.parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -29,8 +29,8 @@ TINY = NetworkConfig(channels=8, body_channels=8, blocks=1, head_channels=8, noi
 
 def forget_the_choice() -> None:
     """Of what computes instance norm: the environment is read anew."""
-    instance_norm_ops._wanted.cache_clear()
-    instance_norm_ops.backend.cache_clear()
+    ops._wanted.cache_clear()
+    ops.backend.cache_clear()
 
 
 def permissions_count() -> bool:

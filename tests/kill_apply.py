@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from stylize.apply import apply
+from stylize.batch.apply import apply
 from stylize.config import ApplyConfig
 
 CONFIG = ApplyConfig(device="cpu", precision="fp32")

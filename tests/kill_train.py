@@ -17,7 +17,7 @@ import torch
 from conftest import TINY
 
 from stylize.config import TrainConfig
-from stylize.train import train
+from stylize.training.train import train
 
 CONFIG = TrainConfig(
     steps=16,

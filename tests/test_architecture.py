@@ -1,4 +1,4 @@
-"""Imports only point to lower levels; torch stays out of what must start fast."""
+"""Rooms import one way only, files stay short, and torch stays out of what must start fast."""
 
 import ast
 import subprocess
@@ -10,100 +10,69 @@ import pytest
 import stylize
 
 PACKAGE = Path(stylize.__file__).parent
-LEVELS = (
-    (
-        *("_version", "errors", "config", "assets", "files", "events", "header"),
-        *("plan", "manifest", "todo", "recipe", "brand"),
-    ),
-    (
-        *("device", "memory", "buffers", "exif", "metadata", "pixels", "images", "tensors"),
-        *("formats", "masks", "look", "batches"),
-        *("srgb", "lighting", "shading", "content", "workers"),
-    ),
-    (
-        *("instance_norm", "instance_norm_ops", "instance_norm_torch"),
-        *("instance_norm_triton", "instance_norm_kernels", "network", "strips"),
-        *("checkpoint", "many_styles", "anchor"),
-    ),
-    ("vgg", "loss", "appearance"),
-    (
-        "optimizer",
-        "trainer",
-        "preview",
-        "board",
-        "run_folder",
-        "training_loop",
-        "style",
-        "reader",
-        "pipeline",
-        "apply",
-        "train",
-        "audit",
-        "light_spread",
-        "report",
-        "job",
-        "verify",
-        "sheet",
-        "progress",
-        "progress_audit",
-        "progress_job",
-        "progress_styles",
-    ),
-    (
-        "cli_common",
-        "cli_apply",
-        "cli_train",
-        "cli_audit",
-        "cli_job",
-        "cli_styles",
-        "cli",
-        "__main__",
-    ),
+VOCABULARY, COMMAND = "vocabulary", "command"
+# What each room may import beside itself. Modules in the package's root folder are the vocabulary
+# that every room speaks, but for the style that is ready for use and `python -m stylize`.
+MAY_IMPORT = {
+    VOCABULARY: set(),
+    "photos": {VOCABULARY},
+    "network": {VOCABULARY},
+    "style": {VOCABULARY, "photos", "network"},
+    "training": {VOCABULARY, "photos", "network", "style"},
+    "batch": {VOCABULARY, "photos", "network", "style"},
+    "consistency": {VOCABULARY, "photos", "network", "style", "training", "batch"},
+    "cli": {VOCABULARY, "photos", "network", "style", "training", "batch", "consistency"},
+    COMMAND: {"cli"},
+}
+SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
+WITHOUT_TORCH = (
+    *("assets", "config", "errors", "events", "files", "cli.main"),
+    *("photos.exif", "photos.metadata", "network.style_header", "training.recipe"),
+    *("batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
 )
-WITHOUT_TORCH = (*LEVELS[0], "exif", "metadata", "progress", "cli")
+MOST_FILES_IN_ROOT = 10
+MOST_LINES = 320
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+    if path != PACKAGE / "__init__.py"
+}
 
 
-def level_of(module: str) -> int:
-    return next(level for level, names in enumerate(LEVELS) if module in names)
+def room_of(module: str) -> str:
+    room, _, rest = module.partition(".")
+    if room in SINGLE:
+        return SINGLE[room]
+    return room if rest or (PACKAGE / room).is_dir() else VOCABULARY
 
 
-def imports_of(path: Path) -> set[str]:
-    """Modules that `path` imports, at the top or inside functions: stylize ones by their name."""
+def imports_of(module: str) -> set[str]:
+    """The modules of this package that `module` imports, at the top or inside functions."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            if node.module == "stylize":
-                found |= {f"stylize.{alias.name}" for alias in node.names}
-            else:
-                found.add(node.module)
-    return found
+            assert node.level == 0, "imports are absolute"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            modules = {name for name in names if name.removeprefix("stylize.") in MODULES}
+            found |= modules or {node.module}
+    return {name.removeprefix("stylize.") for name in found if name.startswith("stylize.")}
 
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
-
-
-def test_every_module_has_a_level():
-    assert sorted(name for names in LEVELS for name in names) == MODULES
+def test_every_room_is_known():
+    assert {room_of(module) for module in MODULES} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_imports_point_down(module):
-    for name in imports_of(PACKAGE / f"{module}.py"):
-        if name.startswith("stylize."):
-            assert level_of(name.removeprefix("stylize.")) <= level_of(module), name
+def test_imports_point_one_way(module):
+    room = room_of(module)
+    for name in imports_of(module):
+        assert room_of(name) in MAY_IMPORT[room] | {room}, f"{module} imports {name}"
 
 
 def test_no_import_cycles():
-    graph = {
-        module: {
-            name.removeprefix("stylize.")
-            for name in imports_of(PACKAGE / f"{module}.py")
-            if name.startswith("stylize.")
-        }
-        for module in MODULES
-    }
+    graph = {module: imports_of(module) for module in MODULES}
     while graph:
         free = [module for module, needs in graph.items() if not needs & graph.keys()]
         assert free, f"a cycle among {sorted(graph)}"
@@ -111,9 +80,13 @@ def test_no_import_cycles():
             del graph[module]
 
 
+def test_the_root_folder_is_small():
+    assert len([path for path in PACKAGE.iterdir() if path.is_file()]) <= MOST_FILES_IN_ROOT
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_no_file_is_long(module):
-    assert len((PACKAGE / f"{module}.py").read_text().splitlines()) <= 320
+    assert len(MODULES[module].read_text().splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("module", WITHOUT_TORCH)

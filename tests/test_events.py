@@ -2,8 +2,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+from stylize.cli.terminal import print_json
 from stylize.events import Event, PhotoFailed
-from stylize.progress import print_json
 
 
 def test_all_events_are_frozen_dataclasses():

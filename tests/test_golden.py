@@ -10,9 +10,9 @@ from PIL import Image
 
 from stylize import load_style
 from stylize.assets import SUFFIX, shipped
-from stylize.images import read_photo
-from stylize.tensors import to_tensor
-from stylize.verify import verify
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import to_tensor
+from stylize.training.verify import verify
 
 PHOTOS = ROOT / "samples" / "photos"
 EXPECTED = ROOT / "samples" / "expected"

@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, draw_picture
 
 from stylize import load_style
-from stylize.network import JohnsonNet
+from stylize.network.architectures import JohnsonNet
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)
@@ -95,5 +95,5 @@ def test_links_lead_somewhere():
 
 def test_the_tree_names_every_module():
     tree = README[README.index("## Where things are") :]
-    for path in (ROOT / "stylize").glob("[!_]*.py"):
+    for path in (ROOT / "stylize").rglob("[!_]*.py"):
         assert path.name in tree, path.name

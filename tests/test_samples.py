@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from stylize.assets import find_base
 from stylize.files import digest
-from stylize.header import FIGURES, read_header
+from stylize.network.style_header import FIGURES, read_header
 
 
 def listed(folder: str) -> str:

@@ -5,13 +5,13 @@ from conftest import ROOT, draw_picture
 from PIL import Image
 from skimage.metrics import structural_similarity
 
-from stylize import load_style, memory
+from stylize import load_style
 from stylize.config import Look
 from stylize.errors import DeviceError, ImageError, StyleFileError, UsageError
-from stylize.images import Photo
-from stylize.masks import balance, flat_background
-from stylize.memory import Need, Way
-from stylize.tensors import to_mask, to_picture, to_tensor
+from stylize.network import memory
+from stylize.network.memory import Need, Way
+from stylize.photos.masks import balance, flat_background
+from stylize.photos.photo import Photo, to_mask, to_picture, to_tensor
 
 
 @pytest.fixture

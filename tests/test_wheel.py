@@ -30,12 +30,12 @@ def wheel(tmp_path_factory) -> Path:
 
 def test_contents(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for path in (ROOT / "stylize").glob("*.py"):
-        assert f"stylize/{path.name}" in names
+    for path in (ROOT / "stylize").rglob("*.py"):
+        assert path.relative_to(ROOT).as_posix() in names
     for folder in ("models", "weights"):
         for path in (ROOT / folder).iterdir():
             assert f"stylize/{folder}/{path.name}" in names
-    assert {"stylize/py.typed", "stylize/report.html.jinja"} <= names
+    assert {"stylize/py.typed", "stylize/consistency/report.html.jinja"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "samples/"))]
 
 

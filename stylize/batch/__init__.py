@@ -1,0 +1,1 @@
+"""Folders -> folders: plan, manifest, decode, stylize, encode."""

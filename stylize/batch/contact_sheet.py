@@ -1,0 +1,76 @@
+"""All styles on one photo, as one picture to choose from."""
+
+from collections.abc import Iterator, Mapping
+from math import ceil, sqrt
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from stylize.errors import StyleFileError, UsageError
+from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn
+from stylize.files import FORMATS
+from stylize.network.instance_norm.ops import backend
+from stylize.photos.decoder import read_photo
+from stylize.photos.encoder import write_picture
+from stylize.photos.photo import merge_alpha
+from stylize.style import load_style
+
+CELL = 640  # pixels on the longest side: strokes can be seen
+MARGIN, TEXT = 16, 24  # pixels
+NARROWEST = 240  # pixels: room for a name
+
+
+def draw_sheet(
+    photo: Path,
+    styles: Mapping[str, Path],
+    output: Path,
+    device: str = "auto",
+    precision: str = "auto",
+) -> Iterator[Event]:
+    """The photo, and what each of the styles makes of it, by their names.
+
+    Yields `Backend`, a `StyleDrawn` for each, or a `Note` where one cannot be read and is left out,
+    and `FileWritten`.
+
+    Raises:
+        UsageError: `output` is there already, or its suffix is that of no picture.
+        ImageError: the photo cannot be read, or the sheet not be written.
+        DeviceError: the device or the precision is not available.
+    """
+    if output.suffix.lower() not in FORMATS:
+        raise UsageError(f"{output} is no name of a picture", "end it in .png, .jpg or .webp")
+    if output.exists():
+        raise UsageError(f"{output} is there already", "choose another --output, or remove it")
+    picture = read_photo(photo, CELL)
+    cells = {"the photo": merge_alpha(picture.rgb.copy(), picture.alpha)}
+    for name, path in styles.items():
+        try:
+            style = load_style(str(path), device, precision)
+        except StyleFileError as error:
+            yield Note(f"left out: {error}")
+            continue
+        if len(cells) == 1:
+            compute = style.compute
+            norm = backend(compute.device.type)
+            yield Backend(str(compute.device), compute.precision, compute.detail, norm)
+        (cells[name],) = style.stylize_photos([picture])
+        yield StyleDrawn(name)
+    write_picture(_arrange(cells), output)
+    yield FileWritten("sheet", output)
+
+
+def _arrange(cells: Mapping[str, Image.Image]) -> Image.Image:
+    """In rows, as near to a square as can be; names below."""
+    (size,) = {picture.size for picture in cells.values()}
+    width, height = max(size[0], NARROWEST) + MARGIN, size[1] + TEXT + 2 * MARGIN
+    columns = min(len(cells), ceil(sqrt(len(cells) * height / width)))
+    rows = ceil(len(cells) / columns)
+    page = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(TEXT)
+    for number, (name, picture) in enumerate(cells.items()):
+        row, column = divmod(number, columns)
+        left, top = MARGIN + column * width, MARGIN + row * height
+        page.paste(picture, (left, top), picture if picture.mode == "RGBA" else None)
+        fits = (n for n in range(len(name), 0, -1) if font.getlength(name[:n]) <= width - MARGIN)
+        draw.text((left, top + size[1] + MARGIN // 2), name[: next(fits)], "black", font)
+    return page

@@ -1,0 +1,170 @@
+"""What stylize remembers of an output folder, in OUT/.stylize: one line a written file, a lock.
+
+A line is appended before its file gets its name. It counts only while that file holds exactly the
+bytes that it tells of, so a run may be killed at any moment: a line without its file is no harm,
+and a file without its line cannot be.
+"""
+
+import csv
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from stylize import __version__
+from stylize.batch.plan import STATE_FOLDER, Job
+from stylize.errors import UsageError
+from stylize.events import PhotoFailed
+from stylize.files import digest, make_folder
+
+
+class State(StrEnum):
+    """Of an output, before the work begins."""
+
+    NEW = "new"
+    CURRENT = "up to date"
+    STALE = "out of date"
+    FOREIGN = "not written by stylize"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One written file. Hashes are sha256 in hex, `size` bytes of the source, `seconds` of work."""
+
+    target: str
+    output: str
+    source: str
+    size: int
+    sha256: str
+    mask: str | None
+    style: str
+    options: dict[str, Any]
+    time: str
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    version: str = __version__
+
+
+class Manifest:
+    """The records of one output folder. Safe to add to from several threads."""
+
+    def __init__(self, output: Path) -> None:
+        self.folder = output / STATE_FOLDER
+        self.scratch = self.folder / "tmp"
+        self._path = self.folder / "manifest.jsonl"
+        self._lock = threading.Lock()
+        self._records: dict[str, dict[str, Record]] = {}  # by target, and by hash of the output
+        for record in self._read():
+            self._records.setdefault(record.target, {})[record.output] = record
+
+    def _read(self) -> Iterator[Record]:
+        """Whole lines only: one that was torn by a crash tells nothing."""
+        names = {field.name for field in fields(Record)}
+        try:
+            lines = self._path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return
+        for line in lines:
+            try:
+                values = json.loads(line)
+                record = Record(**{name: values[name] for name in names})
+            except (ValueError, KeyError, TypeError, RecursionError):
+                continue
+            if isinstance(record.target, str) and isinstance(record.output, str):
+                yield record
+
+    def state(self, job: Job, mask: Path | None, style: str, options: dict[str, Any]) -> State:
+        """Of the output of `job`, were it made anew with that mask, style (sha256) and options."""
+        if not os.path.lexists(job.target):
+            return State.NEW
+        record = self.record(job.place, job.target)
+        if record is None:
+            return State.FOREIGN
+        try:
+            same = (
+                record.style == style
+                and record.options == options
+                and record.mask == (digest(mask) if mask else None)
+                and record.sha256 == digest(job.source)
+            )
+        except OSError:  # which reading it again will name
+            same = False
+        return State.CURRENT if same else State.STALE
+
+    def foreign(self, job: Job) -> bool:
+        """Whether a file that stylize did not write stands where the output shall go."""
+        return os.path.lexists(job.target) and self.record(job.place, job.target) is None
+
+    def record(self, place: Path, target: Path) -> Record | None:
+        """Of the file that is at `place` in the folder, by the path `target`, as it is now."""
+        try:
+            return self._records.get(str(place), {}).get(digest(target))
+        except OSError:
+            return None
+
+    def add(self, record: Record) -> None:
+        """Append a line, and see it to the disk; raises OSError."""
+        line = json.dumps(asdict(record)).encode() + b"\n"
+        with self._lock, self._path.open("ab+") as file:
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+            self._records.setdefault(record.target, {})[record.output] = record
+
+    @classmethod
+    @contextmanager
+    def locked(cls, output: Path) -> Iterator[Self]:
+        """The manifest of `output`, held against other runs; what a killed one left is swept away.
+
+        Raises:
+            UsageError: another run holds it, or the folder cannot be written into.
+        """
+        folder = output / STATE_FOLDER
+        make_folder(folder)
+        lock = FileLock(folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise UsageError(
+                f"another run of stylize is writing into {output}",
+                "wait for it to end, or choose another output folder",
+            ) from error
+        manifest = cls(output)
+        try:
+            shutil.rmtree(manifest.scratch, ignore_errors=True)
+            make_folder(manifest.scratch)
+            yield manifest
+        finally:
+            shutil.rmtree(manifest.scratch, ignore_errors=True)
+            lock.release()
+
+    def write_failures(self, failures: Sequence[PhotoFailed]) -> Path | None:
+        """Put `failures.csv` beside the manifest, or take an old one away if there are none.
+
+        The result is its path, None if there are no failures or no room for their list.
+        """
+        path = self.folder / "failures.csv"
+        try:
+            path.unlink(missing_ok=True)
+            if not failures:
+                return None
+            # Names of any bytes come out as they are.
+            with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+                writer = csv.writer(file)
+                writer.writerow(("photo", "reason"))
+                writer.writerows((failure.source, failure.reason) for failure in failures)
+        except OSError:
+            return None
+        return path

@@ -1,0 +1,219 @@
+"""Tasks -> decoded pictures, ahead of the network as far as there is room for them."""
+
+import hashlib
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from stylize.batch.tasks import Task
+from stylize.config import ApplyConfig
+from stylize.errors import ImageError
+from stylize.events import PhotoFailed
+from stylize.files import FORMATS, digest, open_file
+from stylize.network.memory import PICTURE, Budget, Need, Way, affordable
+from stylize.photos.decoder import check_pixels, measure, read_mask, read_picture
+from stylize.photos.encoder import fit
+from stylize.photos.masks import cut_out, product_mask
+from stylize.photos.metadata import Metadata
+from stylize.photos.photo import Picture
+from stylize.style import Style
+
+NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
+MASKING = 10  # bytes a pixel, beside the picture, while its background is looked for
+ENCODING_AVIF = 60  # bytes a pixel
+APPROXIMATE = "approximate: its statistics are those of a thumbnail"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A decoded picture on its way; `size` and `sha256` are those of its file.
+
+    `need` says how its frames go through the network, and what is reserved for all of it.
+    """
+
+    task: Task
+    picture: Picture
+    size: int
+    sha256: str
+    mask_sha256: str | None
+    seconds: float
+    need: Need
+
+
+class Reader:
+    """Decodes pictures in threads; each only when all that it takes fits into `room`.
+
+    Whoever is through with a `Work` gives back to `room` what it needed on the host.
+    """
+
+    def __init__(self, style: Style, config: ApplyConfig, budget: Budget, photos: int) -> None:
+        """`photos` are so many as can be in the network at the same time."""
+        self.style = style
+        self.config = config
+        self.budget = budget
+        self.photos = photos
+        self.room = Room(budget.host)
+
+    def batches(self, tasks: Sequence[Task]) -> Iterator[list[Work] | PhotoFailed]:
+        """Neighbours of one size together, in the order of `tasks`."""
+        batch: list[Work] = []
+        reading: deque[Future[Work | PhotoFailed]] = deque()
+        ahead = self.config.batch_size + 1
+        with ThreadPoolExecutor(ahead, "read") as pool:
+            try:
+                for task in tasks:
+                    need = self._try_to_reckon(task)
+                    taken = need.host if isinstance(need, Need) else 0
+                    # What waits here may hold the room that is waited for: on with it.
+                    while reading and (len(reading) >= ahead or not self.room.has(taken)):
+                        yield from self._join(batch, reading.popleft().result())
+                    if batch and not self.room.has(taken):
+                        yield batch.copy()
+                        batch.clear()
+                    self.room.take(taken)
+                    reading.append(pool.submit(self._read, task, need))
+                while reading:
+                    yield from self._join(batch, reading.popleft().result())
+                if batch:
+                    yield batch
+            finally:
+                for future in reading:
+                    future.cancel()
+
+    def _join(
+        self, batch: list[Work], work: Work | PhotoFailed
+    ) -> Iterator[list[Work] | PhotoFailed]:
+        """Add `work` to `batch`; what cannot go together is handed on before."""
+        if batch and not (isinstance(work, Work) and self._fits(work, batch)):
+            yield batch.copy()
+            batch.clear()
+        if isinstance(work, PhotoFailed):
+            yield work
+        else:
+            batch.append(work)
+
+    def _fits(self, work: Work, batch: Sequence[Work]) -> bool:
+        frames = [frame for member in (*batch, work) for frame in member.picture.frames]
+        return len(frames) <= self.config.batch_size and len({f.size for f in frames}) == 1
+
+    def _try_to_reckon(self, task: Task) -> Need | PhotoFailed:
+        try:
+            return self._reckon(task)
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            return failed(task, error)
+
+    def _reckon(self, task: Task) -> Need:
+        """The way of its frames through the network, and what all of it takes on the host.
+
+        Raises:
+            ImageError: it is no picture, or takes more than there is.
+            OSError: it cannot be opened.
+        """
+        extent = measure(task.job.source, self.config.size)
+        check_pixels(extent.pixels, self.config.max_megapixels * 1e6)
+        pixels = extent.size[0] * extent.size[1]
+        aside = extent.decoding
+        if self.config.look.masked:
+            aside += MASKING * pixels
+        if task.mask is not None:
+            aside += measure(task.mask).decoding
+        if FORMATS[task.job.target.suffix.lower()] == "AVIF":
+            aside = max(aside, ENCODING_AVIF * pixels)
+
+        def whole(frame: Need) -> Need:
+            batch = self.config.batch_size if frame.way is Way.ONE_PASS else 1
+            at_once = min(extent.frames, batch)
+            others = (extent.frames - at_once) * PICTURE * pixels
+            host = max(aside, at_once * frame.host) + others
+            return Need(frame.way, batch * frame.device, host)
+
+        ways = self.style.ways(extent.size, self.config.look)
+        return affordable([whole(way) for way in ways], self.budget, self.photos)
+
+    def _read(self, task: Task, need: Need | PhotoFailed) -> Work | PhotoFailed:
+        if isinstance(need, PhotoFailed):
+            return need
+        try:
+            return self._decode(task, need)
+        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            self.room.give_back(need.host)
+            return failed(task, error)
+
+    def _decode(self, task: Task, need: Need) -> Work:
+        started = time.monotonic()
+        source = task.job.source
+        most = self.config.max_megapixels * 1e6
+        with open_file(source) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
+            file.seek(0)
+            gps = not self.config.strip_gps
+            picture = read_picture(source, file, most, self.config.size, gps=gps)
+        if self.config.strip:
+            picture = replace(picture, metadata=Metadata())
+        if self.config.look.masked:
+            picture = _with_masks(
+                picture, task, most, cut=self.config.look.background == "transparent"
+            )
+        if need.way is Way.APPROXIMATE:
+            picture = replace(picture, warnings=(*picture.warnings, APPROXIMATE))
+        picture = fit(picture, task.job.target.suffix)
+        mask_sha256 = digest(task.mask) if task.mask else None
+        seconds = time.monotonic() - started
+        return Work(task, picture, size, sha256, mask_sha256, seconds, need)
+
+
+def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -> Picture:
+    """Every frame with the mask of its product, from the task's file or found in the frame; `cut`:
+    transparent elsewhere."""
+    sizes = {frame.size for frame in picture.frames}
+    given = {size: read_mask(task.mask, size, max_pixels) for size in sizes} if task.mask else {}
+    found = [product_mask(replace(f, mask=given.get(f.size))) for f in picture.frames]
+    frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
+    frames = tuple(cut_out(frame) for frame in frames) if cut else frames
+    warnings = picture.warnings + ((NO_MASK,) if None in found else ())
+    return replace(picture, frames=frames, warnings=warnings)
+
+
+def failed(task: Task, error: Exception) -> PhotoFailed:
+    """What is said of a picture that cannot be read."""
+    source = task.job.source
+    if isinstance(error, ImageError):
+        return PhotoFailed(source, error.about(source))
+    if isinstance(error, OSError):
+        return PhotoFailed(source, error.strerror or str(error))
+    return PhotoFailed(source, f"cannot be read ({first_line(error)})")
+
+
+def first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+class Room:
+    """A number of bytes that photos under way share. One alone may always have what it needs."""
+
+    def __init__(self, size: float) -> None:
+        self._size = size
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    def has(self, size: int) -> bool:
+        with self._changed:
+            return self._fits(size)
+
+    def take(self, size: int) -> None:
+        """Waits until others have given back enough."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._fits(size))
+            self._taken += size
+
+    def give_back(self, size: int) -> None:
+        with self._changed:
+            self._taken -= size
+            self._changed.notify_all()
+
+    def _fits(self, size: int) -> bool:
+        return self._taken == 0 or self._taken + size <= self._size

@@ -1,0 +1,1 @@
+"""Is a set one look? Audits, brand jobs, reports."""

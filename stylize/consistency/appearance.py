@@ -1,0 +1,135 @@
+"""What a picture looks like, in numbers that can be compared between pictures.
+
+Colours are CIE L*a*b* (D65). Pictures are looked at with their short side at SHORT pixels, so that
+their own size makes no difference.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from stylize.errors import UsageError
+from stylize.photos.masks import product_mask
+from stylize.photos.photo import Photo, to_tensor
+from stylize.training.vgg import VGG16Features
+from stylize.training.vgg_statistics import Statistics, channel_statistics
+
+SHORT, LONGEST, LEAST = 256, 1024, 16  # pixels: of the short side; of any side
+FRAME = 0.03  # of the short side: where the ground is looked at if it is not known
+FINE = 8.0  # pixels: standard deviation of the blur that takes away what is no stroke
+DARK = 0.02  # percent of the pixels are darker
+ANOTHER = 15  # in L*a*b*: another colour than that of the ground
+ENOUGH = 1 << 14  # pixels to compare
+MOST_CUT = 0.25  # of the frame, if what is left shall count as ground
+
+Plane = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """`measures` are named in `audit.MEASURES`; `statistics` are VGG-16's."""
+
+    measures: dict[str, float]
+    statistics: Statistics
+
+
+def need_colours() -> None:
+    """Raises UsageError if the library for colours is not installed."""
+    try:
+        import skimage.color  # noqa: F401
+    except ImportError as error:
+        hint = 'pip install "stylize[audit]"'
+        raise UsageError("measuring colours needs scikit-image", hint) from error
+
+
+def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:
+    """Measure a picture. `mask` (mode L, of any size) says what is product; without one, it is
+    told by transparency or a flat ground. Where there is none, all counts as product, there is no
+    `share`, and the ground is what the frame is nearly all made of, if it is. What is transparent
+    is white.
+
+    Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He
+    et al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
+    """
+    rgb, alpha = photo.rgb, photo.alpha
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+        alpha = alpha.resize(_seen(photo.size), Image.Resampling.BOX)
+    rgb = rgb.resize(_seen(photo.size), Image.Resampling.LANCZOS)
+    mask = mask or product_mask(Photo(rgb, alpha))
+    lab = to_lab(rgb)
+    frame = lab[_frame(*lab.shape[:2])]
+    edge = np.median(frame, axis=0)
+    product = np.ones(lab.shape[:2], np.bool_)
+    if mask is not None:
+        product = np.asarray(mask.resize(rgb.size, Image.Resampling.BOX)) > 127
+    known = bool(product.any() and not product.all())
+    inside = lab[product] if known else lab.reshape(-1, 3)
+    ground = np.median(lab[~product], axis=0) if known else edge
+    cut = np.mean(np.linalg.norm(frame - edge, axis=1) > ANOTHER)
+    measures = {
+        "lightness": inside[:, 0].mean(),
+        "contrast": inside[:, 0].std(),
+        "red": inside[:, 1].mean(),
+        "yellow": inside[:, 2].mean(),
+        "veil": np.percentile(np.asarray(rgb).min(axis=2) / 2.55, DARK),
+        "cut": cut,
+        "strokes": math.log2(stroke_scale(lab[..., 0])),
+    }
+    if known:
+        measures["share"] = product.mean()
+    if known or cut <= MOST_CUT:
+        names = ("ground lightness", "ground red", "ground yellow")
+        measures |= dict(zip(names, ground, strict=True))
+    statistics = channel_statistics(vgg, to_tensor(rgb)[None])
+    return Appearance({name: float(value) for name, value in measures.items()}, statistics)
+
+
+def to_lab(rgb: Image.Image) -> Plane:
+    """(H, W, 3): lightness 0 to 100, green to red, blue to yellow."""
+    from skimage.color import rgb2lab
+
+    lab: Plane = rgb2lab(np.asarray(rgb) / 255.0)
+    return lab
+
+
+def color_difference(one: Image.Image, other: Image.Image) -> float:
+    """CIEDE2000 (Sharma et al. 2005) of two pictures of one size in mode RGB, mean over pixels (of
+    large ones, over a grid of them): 1 can just be seen, side by side; 10 at a glance."""
+    from skimage.color import deltaE_ciede2000
+
+    step = math.ceil(math.sqrt(one.width * one.height / ENOUGH))
+    labs = (to_lab(picture)[::step, ::step] for picture in (one, other))
+    difference: Plane = deltaE_ciede2000(*labs)  # type: ignore[no-untyped-call]
+    return float(difference.mean())
+
+
+def stroke_scale(lightness: Plane) -> float:
+    """The wavelength, in pixels, of what is fine in a picture (H, W); of a flat one 1.
+
+    That of a sinusoid is its own: 2 pi times the deviation over that of the slope (Rice 1944,
+    section 3.3), of what is left when a blur of FINE pixels is taken away.
+    """
+    from skimage.filters import gaussian
+
+    blurred: Plane = gaussian(lightness, FINE, mode="reflect")  # type: ignore[no-untyped-call]
+    fine = lightness - blurred
+    slope = np.mean(np.diff(fine, axis=0) ** 2) + np.mean(np.diff(fine, axis=1) ** 2)
+    return 1.0 if slope < 1e-6 else max(1.0, 2 * math.pi * float(np.sqrt(fine.var() / slope)))
+
+
+def _seen(size: tuple[int, int]) -> tuple[int, int]:
+    """At which a picture is looked at; of a strip, no side is longer than LONGEST."""
+    scale = min(SHORT / min(size), LONGEST / max(size))
+    width, height = (max(LEAST, round(side * scale)) for side in size)
+    return width, height
+
+
+def _frame(height: int, width: int) -> NDArray[np.bool_]:
+    frame = np.ones((height, width), np.bool_)
+    edge = max(1, round(FRAME * min(height, width)))
+    frame[edge:-edge, edge:-edge] = False
+    return frame

@@ -1,0 +1,161 @@
+"""A brand's job: every variant of every style, then the audit, the report, one result."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from stylize import __version__
+from stylize.assets import find_style
+from stylize.batch.apply import apply
+from stylize.batch.tasks import look_over, make_ready
+from stylize.consistency.appearance import need_colours
+from stylize.consistency.audit import audit
+from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
+from stylize.consistency.report import REPORT, write_report
+from stylize.events import (
+    ApplyDone,
+    AuditDone,
+    Event,
+    FileWritten,
+    JobDone,
+    Note,
+    PhotoAudited,
+    PhotoFailed,
+    VariantPlanned,
+    VariantStarted,
+)
+from stylize.files import digest, is_file, write_file
+from stylize.network.style_header import read_header
+
+Kept = PhotoAudited | PhotoFailed | AuditDone  # of an audit
+
+
+def check_job(brand: Brand) -> Iterator[VariantPlanned]:
+    """What the job would do, without doing anything.
+
+    Raises:
+        UsageError: a style or an input is missing, outputs would lie among the inputs, or what
+            audits need is not installed.
+    """
+    if brand.limits is not None:
+        need_colours()
+    for name, style in brand.styles.items():
+        for variant in brand.variants:
+            folder = brand.folder(name, variant.name)
+            plan, tasks = look_over(style, brand.inputs, folder, variant.config)
+            states = Counter(str(task.state) for task in tasks)
+            yield VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
+
+
+def run_job(brand: Brand) -> Iterator[Event]:
+    """Do what is new or has changed. Yields `VariantStarted` and the events of `apply` for each
+    variant, those of `audit` for each style, `FileWritten` for reports, and `JobDone`.
+
+    All is checked before anything is written. A job that was killed goes on where it was.
+
+    Raises:
+        UsageError: as `check_job`, or another run is writing into the outputs.
+    """
+    started = time.monotonic()
+    if brand.limits is not None:
+        need_colours()
+    for name, style in brand.styles.items():
+        for variant in brand.variants:
+            make_ready(style, brand.inputs, brand.folder(name, variant.name), variant.config)
+    counts: Counter[str] = Counter()
+    broken: list[str] = []
+    reports: list[Path] = []
+    for name, style in brand.styles.items():
+        for variant in brand.variants:
+            folder = brand.folder(name, variant.name)
+            yield VariantStarted(name, variant.name, folder)
+            for event in apply(style, brand.inputs, folder, variant.config):
+                if isinstance(event, ApplyDone):
+                    for count in ("done", "current", "failed", "left"):
+                        counts[count] += getattr(event, count)
+                yield event
+        if brand.limits is not None:
+            for event in _audit(brand, name, style):
+                if isinstance(event, AuditDone):
+                    texts = brand.limits.broken(event.spread, event.outliers)
+                    broken += [f"{name}: {text}" for text in texts]
+                    counts["failed"] += event.failed
+                elif isinstance(event, FileWritten):
+                    reports.append(event.path)
+                yield event
+    yield JobDone(
+        done=counts["done"],
+        current=counts["current"],
+        failed=counts["failed"],
+        left=counts["left"],
+        broken=tuple(broken),
+        reports=tuple(reports),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
+    """Of the first variant; what was found last time, if its pictures are the same as then.
+
+    Pictures whose photos are no longer among the inputs stay where they are, and do not count.
+    """
+    variant = brand.variants[0]
+    folder = brand.folder(name, variant.name)
+    plan, _ = make_ready(style, brand.inputs, folder, variant.config)
+    pictures = {job.target: job.source for job in plan.jobs if is_file(job.target)}
+    if len(pictures) < 2:
+        yield Note(f"no audit of {name}: it takes two pictures")
+        return
+    lines = (f"{path} {digest(path)} {source}\n" for path, source in pictures.items())
+    text = "".join([__version__, *lines])
+    state = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+    kept, report = brand.output / name / AUDIT, brand.output / name / REPORT_FOLDER
+    found = _read_kept(kept, state)
+    if found is None:
+        found = []
+        target = style if read_header(find_style(style)).target else None
+        for event in audit(folder, target, pictures=pictures):
+            if isinstance(event, Kept):
+                found.append(event)
+            else:
+                yield event
+        (report / REPORT).unlink(missing_ok=True)  # before the next line: it tells of others
+        write_file(kept, _kept(found, state))
+    yield from found
+    if brand.report:
+        if not is_file(report / REPORT):
+            yield Note(f"writing the report of {len(pictures)} pictures")
+            write_report(report, f"{brand.path.stem}: {name}", found, folder)
+        yield FileWritten("report", report / REPORT)
+
+
+def _kept(found: Sequence[Kept], state: str) -> bytes:
+    rows = [[type(event).__name__, asdict(event)] for event in found]
+    return json.dumps({"state": state, "found": rows}, default=str, indent=1).encode()
+
+
+def _read_kept(path: Path, state: str) -> list[Kept] | None:
+    """None if there is nothing that can be read, or it is of other pictures."""
+    try:
+        values = json.loads(path.read_bytes())
+        if values["state"] != state:
+            return None
+        return [_event(kind, row) for kind, row in values["found"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _event(kind: str, row: dict[str, Any]) -> Kept:
+    """From JSON, where paths and tuples are no such things."""
+    if kind == "PhotoFailed":
+        return PhotoFailed(Path(row["source"]), row["reason"])
+    if kind == "AuditDone":
+        return AuditDone(**row)
+    source = Path(row["source"]) if row["source"] else None
+    row |= {"path": Path(row["path"]), "source": source, "reasons": tuple(row["reasons"])}
+    return PhotoAudited(**row)

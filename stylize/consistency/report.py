@@ -1,0 +1,99 @@
+"""What an audit has found, as a page that anyone can open: a folder without server or network."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from stylize.consistency.audit import MOST_PIXELS
+from stylize.errors import ImageError
+from stylize.events import AuditDone, Event, PhotoAudited
+from stylize.files import write_file
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import merge_alpha
+from stylize.training.content_photos import prefetch
+
+REPORT = "report.html"
+PICTURES = "pictures"
+THUMBNAIL = 640  # pixels on the longest side
+QUALITY = 80  # of WebP
+AHEAD = 4  # photos
+OWN = re.compile(r"\d{5,}-(after|before)\.webp")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One photo on the page; `now` and `before` are files beside it, "" if there are none."""
+
+    name: str
+    now: str
+    before: str
+    width: int
+    height: int
+    photo: PhotoAudited
+
+
+def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -> None:
+    """Write `folder`/report.html and small pictures beside it, of what `audit` has found in `root`.
+
+    Raises:
+        OSError: the folder cannot be written into.
+    """
+    found = [*found]
+    photos = [event for event in found if isinstance(event, PhotoAudited)]
+    (done,) = (event for event in found if isinstance(event, AuditDone))
+    numbered = [*enumerate(photos, start=1)]
+    made = prefetch(lambda item: _row(folder, *item, root), numbered, AHEAD)
+    rows = [row.result() for row in made]
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    template = environment.from_string(
+        files("stylize.consistency").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    )
+    page = template.render(title=title, rows=rows, done=done, chart=chart(photos))
+    write_file(folder / REPORT, page.encode(errors="replace"))
+    used = {name for row in rows for name in (row.now, row.before)}
+    for path in (folder / PICTURES).glob("*"):  # of a set that was larger
+        if OWN.fullmatch(path.name) and f"{PICTURES}/{path.name}" not in used:
+            path.unlink(missing_ok=True)
+
+
+def chart(photos: Sequence[PhotoAudited]) -> list[tuple[str, list[tuple[float, bool]]]]:
+    """For each of before and after, a dot for each photo: its place in [0, 1], and whether it is an
+    outlier."""
+    rows = {
+        "before": [(p.before, False) for p in photos if p.before is not None],
+        "after": [(p.distance, bool(p.reasons)) for p in photos],
+    }
+    largest = max(value for row in rows.values() for value, _ in row) or 1.0
+    return [
+        (name, [(value / largest, outlier) for value, outlier in row])
+        for name, row in rows.items()
+        if row
+    ]
+
+
+def _row(folder: Path, number: int, photo: PhotoAudited, root: Path) -> Row:
+    now, size = _thumbnail(photo.path, folder, f"{number:05d}-after.webp")
+    before, _ = _thumbnail(photo.source, folder, f"{number:05d}-before.webp")
+    return Row(str(photo.path.relative_to(root)), now, before, *size, photo)
+
+
+def _thumbnail(path: Path | None, folder: Path, name: str) -> tuple[str, tuple[int, int]]:
+    """Its place on the page and its size; "" of one that is gone or cannot be read any more.
+
+    Transparent parts stay transparent.
+    """
+    try:
+        photo = read_photo(path, THUMBNAIL, MOST_PIXELS) if path else None
+    except ImageError:
+        photo = None
+    if photo is None:
+        return "", (0, 0)
+    content = BytesIO()
+    merge_alpha(photo.rgb, photo.alpha).save(content, "WEBP", quality=QUALITY)
+    write_file(folder / PICTURES / name, content.getvalue())
+    return f"{PICTURES}/{name}", photo.size

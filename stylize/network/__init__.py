@@ -1,0 +1,1 @@
+"""Image -> image: instance norm, the networks, style files."""

@@ -1,0 +1,1 @@
+"""The instance norm layer, its operators, and the backends that compute them."""

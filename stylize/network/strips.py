@@ -1,0 +1,320 @@
+"""Photos whose activations do not fit into memory: the same network, strip by strip, exactly.
+
+A `Strips` stands in for an image. A network's `forward` takes it as it takes a tensor, and nothing
+is computed then: what functions of torch give back is another `Strips`, which knows what rows of
+the one before it needs for rows of its own. Only an instance norm needs all of the picture. When
+rows behind it are first asked for, it has everything before it computed, strip by strip, keeps it,
+and combines the statistics of the strips. So these are those of the whole picture, and the result
+is that of one pass, but for rounding. Hardly a row is computed twice: where a blur follows a
+convolution without a norm in between.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stylize.network.architectures import white_noise
+from stylize.network.buffers import Buffer
+from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine, moments
+
+Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
+Number = float  # which inside of `Strips` is a method
+Allocate = Callable[[tuple[int, ...], torch.dtype], Buffer]
+
+
+@dataclass
+class Run:
+    """One picture on its way through a network, in `count` strips on `device`.
+
+    `allocate` makes a buffer for something as large as the picture, wherever there is room for it.
+    A norm that has `given` statistics needs none, and keeps no more than a few rows; the statistics
+    of all others are noted in `found`.
+    """
+
+    device: torch.device
+    count: int
+    allocate: Allocate
+    given: dict[nn.Module, Moments] = field(default_factory=dict)
+    found: dict[nn.Module, Moments] = field(default_factory=dict)
+    strip: int = 0  # of the result, that is being computed
+
+    def strips(self, height: int) -> Iterator[tuple[int, int]]:
+        return cut(height, self.count)
+
+
+def cut(height: int, count: int) -> Iterator[tuple[int, int]]:
+    """First row and last + 1 of at most `count` strips of something so high."""
+    rows = -(-height // count)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+class Strips:
+    """Stands in for a tensor (1, C, H, W), of which `rows` computes those from `top` to `bottom`.
+
+    It has those methods and knows those functions (`RULES`) that networks here use.
+    """
+
+    def __init__(self, run: Run, shape: tuple[int, ...], dtype: torch.dtype, rows: Rows) -> None:
+        self.run = run
+        self.shape = torch.Size(shape)
+        self.dtype = dtype
+        self.rows = rows
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        rule = RULES.get(function)
+        return NotImplemented if rule is None else rule(*args, **(kwargs or {}))
+
+    def advance(self, top: int, bottom: int) -> Tensor:
+        """`rows` of a network's result, asked for from above: none is higher up than the last."""
+        self.run.strip += 1
+        return self.rows(top, bottom)
+
+    @property
+    def device(self) -> torch.device:
+        return self.run.device
+
+    def derive(self, shape: tuple[int, ...], rows: Rows) -> "Strips":
+        return Strips(self.run, shape, self.dtype, rows)
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> "Strips":
+        """With a function that works pixel by pixel and keeps the shape."""
+        rows, dtype = self.rows, function(torch.empty(1, 1, 1, 1, dtype=self.dtype)).dtype
+        return Strips(self.run, self.shape, dtype, lambda *strip: function(rows(*strip)))
+
+    def float(self) -> "Strips":
+        return self.each(Tensor.float)
+
+    def to(self, dtype: torch.dtype) -> "Strips":
+        return self.each(lambda x: x.to(dtype))
+
+    def contiguous(self, memory_format: torch.memory_format) -> "Strips":
+        return self.each(lambda x: x.contiguous(memory_format=memory_format))
+
+    def clamp(self, least: Number, most: Number) -> "Strips":
+        return self.each(lambda x: x.clamp(least, most))
+
+    def __sub__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x - number)
+
+    def __mul__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x * number)
+
+    def __truediv__(self, number: Number) -> "Strips":
+        return self.each(lambda x: x / number)
+
+    def __getitem__(self, key: tuple[Any, slice, slice]) -> "Strips":
+        """`x[..., a:b, c:d]`."""
+        _, vertical, horizontal = key
+        first, end, _ = vertical.indices(self.shape[2])
+        left, right, _ = horizontal.indices(self.shape[3])
+        rows = self.rows
+        return self.derive(
+            (*self.shape[:2], end - first, right - left),
+            lambda top, bottom: rows(first + top, first + bottom)[..., left:right],
+        )
+
+
+class Normalized:
+    """What goes into a norm: kept as a whole, for its statistics, and handed out normalized."""
+
+    def __init__(
+        self,
+        layer: InstanceNorm2d,
+        x: Strips,
+        residual: Strips | None,
+        relu: bool,
+        mask: Strips | None,
+    ) -> None:
+        self.layer = layer
+        self.relu = relu
+        self.run = x.run
+        self.source: tuple[Strips, Strips | None, Strips | None] | None = (x, residual, mask)
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        if self.source is not None:
+            x, residual, mask = self.source
+            self._keep(x, mask)
+            if residual is not None:
+                self._add(residual)
+            self.finished = residual is not None
+            self.source = None  # buffers further up are no longer needed
+        strip = self.buffer.read(top, bottom)
+        return strip if self.finished else self._normalize(strip)
+
+    def _keep(self, x: Strips, mask: Strips | None) -> None:
+        means, variances, counts, weights = [], [], [], []
+        for top, bottom in self.run.strips(x.shape[2]):
+            strip = x.rows(top, bottom)
+            part = None if mask is None else mask.rows(top, bottom)
+            mean, variance = moments(strip, part)
+            means.append(mean)
+            variances.append(variance)
+            counts.append(torch.ones_like(strip[:, :1], dtype=torch.float64).sum((2, 3)))
+            weights.append(counts[-1] if part is None else part.double().sum((2, 3)))
+            if top == 0:  # only now: what came before may have needed the room
+                self.buffer = self.run.allocate((*x.shape[:3], strip.shape[3]), strip.dtype)
+            self.buffer.write(top, strip)
+        # A mask that is zero everywhere is none, as for `moments`.
+        shares = torch.stack(weights if any(weights) else counts)
+        self.statistics = combine(torch.stack(means), torch.stack(variances), shares)
+        self.run.found[self.layer] = self.statistics
+
+    def _add(self, residual: Strips) -> None:
+        """Finish in place, so that the residual's own buffer is free again."""
+        for top, bottom in self.run.strips(residual.shape[2]):
+            strip = self.buffer.read(top, bottom)
+            self.buffer.write(top, self._normalize(strip, residual.rows(top, bottom)))
+
+    def _normalize(self, strip: Tensor, residual: Tensor | None = None) -> Tensor:
+        out: Tensor = self.layer(strip, residual, relu=self.relu, given=self.statistics)
+        return out
+
+
+class Window:
+    """Normalized by given statistics: from strip to strip, only those rows are kept that the next
+    one looks at again."""
+
+    def __init__(
+        self, layer: InstanceNorm2d, x: Strips, residual: Strips | None, relu: bool
+    ) -> None:
+        self.layer = layer
+        self.x = x
+        self.residual = residual
+        self.relu = relu
+        self.kept: Tensor | None = None
+        self.first = self.lowest = 0  # row of what is kept; row that this strip has looked at
+        self.strip = 0
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        if self.kept is not None and self.strip != self.x.run.strip:
+            # A strip further down never looks higher up than this one.
+            self.kept = self.kept[:, :, self.lowest - self.first :]
+            self.first, self.lowest = self.lowest, top
+        self.strip = self.x.run.strip
+        self.lowest = min(self.lowest, top)
+        end = self.first + (0 if self.kept is None else self.kept.shape[2])
+        if self.kept is None or bottom > end:
+            residual = None if self.residual is None else self.residual.rows(end, bottom)
+            given = self.x.run.given[self.layer]
+            new = self.layer(self.x.rows(end, bottom), residual, relu=self.relu, given=given)
+            self.kept = new if self.kept is None else torch.cat([self.kept, new], dim=2)
+        return self.kept[:, :, top - self.first : bottom - self.first]
+
+
+def _norm(
+    layer: InstanceNorm2d,
+    x: Strips,
+    residual: Strips | None = None,
+    *,
+    relu: bool = False,
+    mask: Strips | None = None,
+    given: None = None,
+) -> Strips:
+    if layer in x.run.given:
+        return x.derive(x.shape, Window(layer, x, residual, relu).rows)
+    return x.derive(x.shape, Normalized(layer, x, residual, relu, mask).rows)
+
+
+def _noise(like: Strips, channels: int) -> Strips:
+    _, _, height, width = like.shape
+
+    def rows(top: int, bottom: int) -> Tensor:
+        place = torch.empty(1, 1, bottom - top, width, device=like.device)
+        return white_noise(place, channels, top)
+
+    return Strips(like.run, (1, channels, height, width), torch.float32, rows)
+
+
+def _pad(x: Strips, pad: tuple[int, int, int, int], mode: str, value: None) -> Strips:
+    if mode not in ("replicate", "reflect"):
+        raise NotImplementedError(f"padding {mode!r} of strips")
+    left, right, above, below = pad
+    reach = 1 if mode == "reflect" else 0  # rows inside, for each row beyond the border
+    channels, height, width = x.shape[1:]
+    source = x.rows
+
+    def rows(top: int, bottom: int) -> Tensor:
+        first, end = top - above, bottom - above
+        over, under = max(0, -first), max(0, end - height)
+        start = max(0, min(first, height - 1 - reach * under))
+        stop = min(height, max(end, 1 + reach * over))
+        strip = F.pad(source(start, stop), (left, right, over, under), mode)
+        skipped = first - start + over
+        return strip[:, :, skipped : skipped + bottom - top]
+
+    return x.derive((1, channels, height + above + below, width + left + right), rows)
+
+
+def _conv2d(
+    x: Strips,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+) -> Strips:
+    if padding not in (0, (0, 0)) or dilation not in (1, (1, 1)):
+        raise NotImplementedError("convolution of strips with padding of its own, or dilated")
+    step, right = (stride, stride) if isinstance(stride, int) else stride
+    channels, _, tall, wide = weight.shape
+    height, width = (x.shape[2] - tall) // step + 1, (x.shape[3] - wide) // right + 1
+    source = x.rows
+
+    def rows(top: int, bottom: int) -> Tensor:
+        strip = source(top * step, (bottom - 1) * step + tall)
+        return F.conv2d(strip, weight, bias, stride, groups=groups)
+
+    return x.derive((1, channels, height, width), rows)
+
+
+def _smaller(
+    x: Strips, factor: int, function: Callable[[Tensor, int], Tensor], channels: int
+) -> Strips:
+    source = x.rows
+    return x.derive(
+        (1, channels, x.shape[2] // factor, x.shape[3] // factor),
+        lambda top, bottom: function(source(top * factor, bottom * factor), factor),
+    )
+
+
+def _larger(
+    x: Strips, factor: int, function: Callable[[Tensor, int], Tensor], channels: int
+) -> Strips:
+    source = x.rows
+
+    def rows(top: int, bottom: int) -> Tensor:
+        first = top // factor
+        large = function(source(first, -(-bottom // factor)), factor)
+        return large[:, :, top - first * factor : bottom - first * factor]
+
+    return x.derive((1, channels, x.shape[2] * factor, x.shape[3] * factor), rows)
+
+
+def _interpolate(x: Strips, size: None, scale_factor: int, mode: str, **options: None) -> Strips:
+    if size is not None or mode != "nearest":
+        raise NotImplementedError(f"interpolation of strips {mode!r} to {size}")
+    return _larger(x, scale_factor, lambda strip, by: F.interpolate(strip, None, by), x.shape[1])
+
+
+RULES: dict[Any, Callable[..., Strips]] = {
+    InstanceNorm2d.forward: _norm,
+    white_noise: _noise,
+    torch.sigmoid: lambda x: x.each(torch.sigmoid),
+    F.pad: _pad,
+    F.conv2d: _conv2d,
+    F.avg_pool2d: lambda x, size: _smaller(x, size, F.avg_pool2d, x.shape[1]),
+    F.pixel_unshuffle: lambda x, factor: _smaller(
+        x, factor, F.pixel_unshuffle, x.shape[1] * factor**2
+    ),
+    F.pixel_shuffle: lambda x, factor: _larger(x, factor, F.pixel_shuffle, x.shape[1] // factor**2),
+    F.interpolate: _interpolate,
+}

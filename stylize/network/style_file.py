@@ -1,0 +1,118 @@
+"""Style file <-> (network, header).
+
+A style is one safetensors file: weights and one JSON document. Loading runs no code from it.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from stylize.assets import find_named_base
+from stylize.errors import StyleFileError
+from stylize.files import digest, write_file
+from stylize.network.architectures import build_network
+from stylize.network.conditional_norm import norm_names
+from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header
+
+
+def save_style(
+    path: Path, weights: Mapping[str, Tensor], header: StyleHeader, scratch: Path | None = None
+) -> None:
+    """Write a style file in one step, weights in half precision; raises StyleFileError if not.
+
+    That changes what shipped styles paint by at most one grey level. Of a style of norms only, no
+    other weights are written: these are in its base. Until the file is whole it lies in `scratch`,
+    a folder on the same file system.
+    """
+    names: Iterable[str] = weights
+    if header.training.only_norm:
+        with torch.device("meta"):
+            names = norm_names(build_network(header.network))
+    stored = {name: halved(weights[name]) for name in names}
+    write_tensors(path, stored, {METADATA_KEY: header.to_json()}, scratch)
+
+
+def replace_header(path: Path, header: StyleHeader, scratch: Path | None = None) -> None:
+    """Let the style file `path` say something else of the same weights; else as `save_style`."""
+    write_tensors(path, read_tensors(path), {METADATA_KEY: header.to_json()}, scratch)
+
+
+def halved(weight: Tensor) -> Tensor:
+    """As it is written into a style file."""
+    half = weight.half()
+    return half if half.isfinite().all() else weight  # beyond 65,504
+
+
+def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
+    """The network in the style file `path`, on the CPU, in fp32 and eval mode; and its header.
+
+    Raises:
+        StyleFileError: the file is missing, damaged or foreign, or its weights do not fit the
+            network that its header describes; it names the file and the key.
+    """
+    header = read_header(path)
+    weights = read_tensors(path)
+    if header.training.only_norm:
+        weights = load_base(header, path) | weights
+    # Built without memory: a header that lies about its size costs nothing.
+    with torch.device("meta"):
+        network = build_network(header.network)
+    wanted = network.state_dict()
+    for key in sorted(set(wanted) | set(weights)):
+        if key not in weights:
+            raise StyleFileError(f"{path}: weight {key!r} is missing")
+        if key not in wanted:
+            raise StyleFileError(f"{path}: weight {key!r} does not belong to the network")
+        if weights[key].shape != wanted[key].shape:
+            raise StyleFileError(
+                f"{path}: weight {key!r} is {tuple(weights[key].shape)}, "
+                f"not {tuple(wanted[key].shape)}"
+            )
+        weights[key] = weights[key].float()
+        if not weights[key].isfinite().all():
+            raise StyleFileError(f"{path}: weight {key!r} is not finite")
+    network.load_state_dict(weights, assign=True)
+    return network.requires_grad_(False).eval(), header
+
+
+def load_base(header: StyleHeader, path: Path) -> dict[str, Tensor]:
+    """The weights that the style in `path` was started from.
+
+    Raises:
+        StyleFileError: there is no such base here, or it is another one than at that time.
+    """
+    try:
+        base = find_named_base(header.training.base)
+        same = digest(base) == header.base_sha256
+    except (StyleFileError, OSError) as error:
+        raise StyleFileError(f"{path}: needs the base it was made on: {error}") from error
+    if not same or read_header(base).training.only_norm:
+        raise StyleFileError(
+            f"{path}: needs the base {header.training.base!r} as it was, and {base} is another",
+            "bring that file back, or train the style again",
+        )
+    return load_network(base)[0].state_dict()
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise StyleFileError(f"{path}: cannot be read ({error})") from error
+
+
+def write_tensors(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    metadata: dict[str, str],
+    scratch: Path | None = None,
+) -> None:
+    whole = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    try:
+        write_file(path, save(whole, metadata), scratch)
+    except OSError as error:
+        raise StyleFileError(f"{path}: cannot be written ({error.strerror})") from error

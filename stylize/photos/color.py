@@ -1,0 +1,121 @@
+"""Colour: bit depth, ICC profiles, sRGB, linear light, Oklab."""
+
+import io
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image, ImageCms, TiffImagePlugin
+from torch import Tensor
+
+# Oklab (Ottosson 2020, "A perceptual color space for image processing"): linear sRGB -> cones, and
+# their cube roots -> lightness, green to red, blue to yellow.
+_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+_FROM_CONES, _FROM_LAB = (
+    torch.linalg.inv(torch.tensor(matrix, dtype=torch.float64)).tolist()
+    for matrix in (_CONES, _LAB)
+)
+
+
+BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
+
+
+def profile_of(image: Image.Image) -> bytes | None:
+    """The ICC profile in its file."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
+        profile: bytes | None = image.tag_v2.get(ICC_PROFILE)
+        return profile
+    return image.info.get("icc_profile")
+
+
+def to_8_bits(
+    image: Image.Image, warn: Callable[[str], object]
+) -> tuple[Image.Image, Image.Image | None]:
+    """Grey of 16 or 32 bits in 8, and alpha if one level of it is transparent.
+
+    16 bits count to 65535 (in a TIFF of fewer bits, to what these hold; black may be the largest).
+
+    Numbers of 32 bits do not say their range: it is taken to be the least of 0..1 (floats), 0..255
+    and 0..65535 that holds them all, and otherwise from the least of them to the largest.
+    """
+    levels = np.asarray(image).astype(np.float64)
+    alpha = None
+    if image.mode.startswith("I;16") and isinstance(image.info.get("transparency"), int):
+        alpha = Image.fromarray(np.uint8(255) * (levels != image.info["transparency"]))
+    low, high = 0.0, 65535.0
+    if image.mode.startswith("I;16") and isinstance(image, TiffImagePlugin.TiffImageFile):
+        high = 2.0 ** image.tag_v2.get(BITS, (16,))[0] - 1
+        if image.tag_v2.get(PHOTOMETRIC) == 0:
+            np.subtract(high, levels, out=levels)
+    if image.mode in ("I", "F") and image.format != "PPM":  # Pillow scales PPM to 65535 itself
+        np.nan_to_num(levels, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+        least, most = float(levels.min()), float(levels.max())
+        tops = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        fitting = [top for top in tops if most <= top]
+        low, high = (0.0, fitting[0]) if least >= 0 and fitting else (least, most)
+        warn(f"pixels of 32 bits taken as {low:g} to {high:g}")
+    levels -= low
+    levels /= max(high - low, np.finfo(float).tiny)
+    levels *= 255
+    np.rint(levels, out=levels)
+    return Image.fromarray(levels.clip(0, 255, out=levels).astype(np.uint8)), alpha
+
+
+def to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:
+    """`image` converted from the ICC profile `icc`, if there is one that fits its mode."""
+    if not icc:
+        return image
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        warn("ICC profile damaged or of another mode: pixels taken as sRGB")
+        return image
+    return cast("Image.Image", converted)
+
+
+def to_linear(image: Tensor) -> Tensor:
+    """[0, 1] -> [0, 1], where 1 is white."""
+    return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
+
+
+def from_linear(linear: Tensor) -> Tensor:
+    """The same way back; light outside of [0, 1] is cut off, as a sensor does."""
+    linear = linear.clamp(0, 1)
+    return torch.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055
+    ).clamp(0, 1)
+
+
+@cache
+def srgb_profile() -> bytes:
+    """LittleCMS's own sRGB profile, always the same bytes: it would hold the time of its making."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes.fromhex("07d000010001000000000000")  # 1 January 2000, ICC.1 7.2.8
+    return bytes(profile)
+
+
+def to_oklab(image: Tensor) -> Tensor:
+    """sRGB -> lightness in [0, 1], a, b."""
+    return _mix(_LAB, _mix(_CONES, to_linear(image)) ** (1 / 3))
+
+
+def oklab_to_linear(lab: Tensor) -> Tensor:
+    """Oklab -> linear sRGB, outside of [0, 1] for what is no sRGB colour."""
+    return _mix(_FROM_CONES, _mix(_FROM_LAB, lab) ** 3)
+
+
+def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:
+    return torch.einsum("ij,njhw->nihw", image.new_tensor(matrix), image)

@@ -1,0 +1,1 @@
+"""Style picture + content photos -> style file."""

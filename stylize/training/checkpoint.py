@@ -1,0 +1,55 @@
+"""The state of a training, to resume from: weights, moving average, optimizer."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from stylize.errors import StyleFileError
+from stylize.network.style_file import read_tensors, write_tensors
+from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header, read_metadata
+
+RUN_KEY = "stylize_run"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """All that a training needs to go on: `step` of `end` steps are done.
+
+    `photos` is a fingerprint of the content photos; `caution` multiplies the learning rate.
+    `tensors` are the network's weights, their moving average and what the optimizer keeps. There is
+    no random state, and no place in the data: every random choice is a function of the seed and the
+    step.
+    """
+
+    step: int
+    end: int
+    caution: float
+    photos: str
+    header: StyleHeader
+    tensors: dict[str, Tensor]
+
+
+def save_run(path: Path, state: RunState) -> None:
+    """Write the state of a training in one step; raises StyleFileError if it cannot."""
+    kept = ("step", "end", "caution", "photos")
+    run = json.dumps({name: getattr(state, name) for name in kept})
+    write_tensors(path, state.tensors, {METADATA_KEY: state.header.to_json(), RUN_KEY: run})
+
+
+def load_run(path: Path) -> RunState:
+    """Read what `save_run` wrote; raises StyleFileError if it is missing or damaged."""
+    header = read_header(path)
+    try:
+        run = json.loads(read_metadata(path, RUN_KEY))
+        return RunState(
+            int(run["step"]),
+            int(run["end"]),
+            float(run["caution"]),
+            str(run["photos"]),
+            header,
+            read_tensors(path),
+        )
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
+        raise StyleFileError(f"{path}: not a training checkpoint ({error})") from error

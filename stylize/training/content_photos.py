@@ -1,0 +1,201 @@
+"""The content photos of a training: which can be used, and an endless stream of random crops."""
+
+import hashlib
+import itertools
+import os
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylize.errors import ImageError, TrainingError, UsageError
+from stylize.files import find_photos, is_inside
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import to_tensor
+
+FLAT_SHARE = 0.2  # of the crops
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def prefetch(
+    function: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Future[Result]]:
+    """Run `function` over `items` in threads, at most `ahead` of the consumer, in order."""
+    workers = min(ahead, os.cpu_count() or 1)
+    with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
+        pending: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft()
+            while pending:
+                yield pending.popleft()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+class ContentPhotos:
+    """An endless, seeded stream of square crops from content photos.
+
+    Which photo, crop and flip stand at place i of the stream depends on the seed, i and the list
+    of photos alone, so a resumed training continues with the very same data. An epoch shows every
+    photo once, in an order of its own. A photo that turns out to be unusable is replaced by the
+    next one; `unusable` tells each such photo and the reason.
+
+    Photos are decoded once and kept at twice the crops' size, as long as `cache` bytes last.
+    """
+
+    def __init__(self, photos: Sequence[Path], size: int, seed: int, cache: float) -> None:
+        """`size` is that of the largest crops, in pixels."""
+        self.photos = photos
+        self.size = size
+        self.seed = seed
+        self.unusable: dict[Path, str] = {}
+        self._cache: dict[Path, Image.Image] = {}
+        self._left = cache
+        self._lock = threading.Lock()
+
+    def crop(self, place: int, size: int) -> Tensor:
+        """The crop at `place` >= 0 of the stream: (3, size, size) in [0, 1].
+
+        Raises:
+            TrainingError: none of the photos can be used.
+        """
+        epoch, index = divmod(place, len(self.photos))
+        order = random.Random(f"{self.seed} epoch {epoch}").sample(self.photos, len(self.photos))
+        for path in order[index:] + order[:index]:
+            if path in self.unusable:
+                continue
+            try:
+                photo = self._photo(path)
+            except ImageError as error:
+                self.unusable[path] = error.about(path)
+                continue
+            return self._crop(photo, size, random.Random(f"{self.seed} place {place}"))
+        raise TrainingError("none of the content photos can be used")
+
+    def _photo(self, path: Path) -> Image.Image:
+        """The photo at twice the size of the largest crops, or as it is if that is smaller."""
+        if path in self._cache:
+            return self._cache[path]
+        photo = read_photo(path).rgb
+        short = min(photo.size)
+        if short < self.size:
+            raise ImageError(f"{path}: {too_small(short, self.size)}")
+        scale = 2 * self.size / short
+        if scale < 1:
+            size = (round(photo.width * scale), round(photo.height * scale))
+            photo = photo.resize(size, Image.Resampling.BICUBIC, reducing_gap=3)
+        taken = 4 * photo.width * photo.height  # Pillow keeps RGB in four bytes
+        with self._lock:
+            if taken <= self._left and path not in self._cache:
+                self._left -= taken
+                self._cache[path] = photo
+        return photo
+
+    def _crop(self, photo: Image.Image, size: int, choose: random.Random) -> Tensor:
+        short = min(photo.size)
+        # What a crop shows does not depend on its size: smaller ones show it smaller.
+        side = choose.randint(max(self.size, short // 2), short)
+        left = choose.randint(0, photo.width - side)
+        top = choose.randint(0, photo.height - side)
+        box = (left, top, left + side, top + side)
+        crop = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
+        if choose.random() < 0.5:
+            crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if choose.random() < FLAT_SHARE:
+            crop = self._on_flat_ground(crop, choose)
+        return to_tensor(crop)
+
+    def _on_flat_ground(self, crop: Image.Image, choose: random.Random) -> Image.Image:
+        """The crop made smaller, somewhere on plain white or grey, as product photos are.
+
+        Perfectly flat areas are where a network that has never seen any paints dots and halos.
+        """
+        size = crop.width
+        grey = choose.choice((255, 255, 255, choose.randrange(256)))
+        ground = Image.new("RGB", (size, size), (grey, grey, grey))
+        width, height = (round(size * choose.uniform(0.3, 0.8)) for _ in range(2))
+        place = (choose.randint(0, size - width), choose.randint(0, size - height))
+        ground.paste(crop.resize((width, height), Image.Resampling.BICUBIC), place)
+        return ground
+
+    def batches(
+        self, sizes: Callable[[int], int], batch_size: int, first: int, share: slice
+    ) -> Generator[Tensor, None, None]:
+        """The `share` of batches of (batch_size, 3, size, size) without end, from number `first`;
+        `sizes` says the size of each."""
+        crops = prefetch(
+            lambda job: self.crop(*job),
+            (
+                (place, sizes(step))
+                for step in itertools.count(first)
+                for place in range(step * batch_size, (step + 1) * batch_size)[share]
+            ),
+            ahead=2 * batch_size,
+        )
+        count = len(range(batch_size)[share])
+        while True:
+            yield torch.stack([next(crops).result() for _ in range(count)])
+
+
+def too_small(short: int, size: int) -> str:
+    """Why a photo with that short side is not used for crops of that size."""
+    return f"smaller than the training size ({short} < {size} px)"
+
+
+def usable_photos(content: Path, size: int, without: Path) -> tuple[list[Path], dict[Path, str]]:
+    """The usable pictures below `content`, as far as their file headers tell, and the others.
+
+    Of a folder `without` below `content`, nothing is taken: there are the trainings' own previews.
+
+    Raises:
+        UsageError: `content` is no folder, or one of its folders cannot be read.
+        TrainingError: none can be used.
+    """
+    if not content.is_dir():
+        raise UsageError(f"no folder {content}", "--content takes a folder of photos")
+    photos, _, shut = find_photos(content)
+    if shut:
+        raise UsageError(f"{shut[0].filename}: {shut[0].strerror}", "check its permissions")
+    if not is_inside(content, without):
+        photos = [path for path in photos if not is_inside(path, without)]
+    usable: list[Path] = []
+    skipped: dict[Path, str] = {}
+    for path in photos:
+        try:
+            with Image.open(path) as image:
+                short = min(image.size)
+        except Exception as error:  # noqa: BLE001  Pillow raises all kinds on damaged headers
+            skipped[path] = f"not a readable picture ({type(error).__name__})"
+            continue
+        if short < size:
+            skipped[path] = too_small(short, size)
+        else:
+            usable.append(path)
+    if not usable:
+        raise TrainingError(
+            f"no usable photos in {content} ({len(skipped)} unusable)",
+            f"they need at least {size} px on the short side; see --size",
+        )
+    return usable, skipped
+
+
+def fingerprint_of(photos: list[Path], content: Path) -> str:
+    """Changes when a photo is added, removed, renamed or resized: resuming would not be exact."""
+    digest = hashlib.sha256()
+    for path in photos:
+        digest.update(os.fsencode(path.relative_to(content)))
+        digest.update(f"\0{path.stat().st_size}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,150 @@
+"""The training objective: content, style, tone, evenness and total-variation losses, each by name.
+
+Johnson et al. 2016, section 3.2, with three deviations. Content and style losses are divided by the
+energy of their target, so that one set of weights suits every style and layer. And two losses are
+new, without which clouds and halos are painted on a plain white background: the tone loss keeps
+light areas lighter than dark ones, the evenness loss keeps areas of one colour areas of one colour.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stylize.config import STYLE_LAYERS, TrainConfig
+from stylize.training.vgg import VGG16Features
+
+CONTENT_LAYER = "relu3_3"
+LAYERS = STYLE_LAYERS  # all that the objective needs
+
+LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
+EVEN_FLOOR = 0.01  # squared distance, of style pictures of one colour
+EVEN_NEAR = 0.1  # distance of two colours in [0, 1]^3 that count half as the same
+CELL = 16  # pixels: larger than a stroke, smaller than a product
+MOST_CELLS = 32  # a side: the evenness loss compares all pairs
+TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
+TINY = 1e-6  # variance of tones: a thousandth of the range, squared
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, C, C) fp32: channel correlations, divided by C * H * W.
+
+    The product is taken in the precision of `features`: its sums are fp32 inside, bf16 reaches as
+    far as fp32, and fp32 copies of the first layers' activations would cost more than the product.
+    """
+    _, channels, height, width = features.shape
+    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
+    return (pixels.transpose(1, 2) @ pixels).float() / (channels * height * width)
+
+
+def relative_square(difference: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of |difference|^2 / |target|^2, in fp32."""
+    energy = target.float().square().flatten(1).sum(1)
+    return (difference.float().square().flatten(1).sum(1) / energy.clamp_min(1e-12)).mean()
+
+
+def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
+    """1 - correlation of the luma of two (N, 3, H, W) images in cells of 16 x 16 pixels, mean.
+
+    Like instance norm it ignores a gain and an offset: it asks which areas are lighter than others,
+    not how light they are. A photo counts less the closer its contrast comes to TONE_FLOOR, and not
+    at all when it is flat. H, W >= 16.
+    """
+    image, photo = _tones(image), _tones(photo)
+    image_contrast, photo_contrast = (
+        tones.square().mean(1).add(TINY).sqrt() for tones in (image, photo)
+    )
+    correlation = (image * photo).mean(1) / (image_contrast * photo_contrast)
+    return ((1 - correlation) * photo_contrast / (photo_contrast + TONE_FLOOR)).mean()
+
+
+def _tones(image: Tensor) -> Tensor:
+    luma = (image.float() * torch.tensor(LUMA, device=image.device).view(3, 1, 1)).sum(1)
+    cells = F.avg_pool2d(luma, CELL).flatten(1)
+    return cells - cells.mean(1, keepdim=True)
+
+
+def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
+    """How unlike areas of `image` are whose colour in `photo` is the same; both (N, 3, H, W).
+
+    Mean squared distance of the colours of two cells of 16 x 16 pixels, over all pairs of cells of
+    a photo, weighted by how like they are there: half at a distance of EVEN_NEAR. H, W >= 16.
+    """
+    ours, theirs = _distances(image), _distances(photo)
+    alike = torch.exp2(-theirs / EVEN_NEAR**2)
+    alike = alike * (1 - torch.eye(alike.shape[-1], device=alike.device))
+    return ((alike * ours).sum((1, 2)) / alike.sum((1, 2)).clamp_min(1)).mean()
+
+
+def _distances(image: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, cells, cells): squared distances of the colours of all pairs of cells.
+
+    Of large images not every cell is taken, at most MOST_CELLS by MOST_CELLS.
+    """
+    cells = F.avg_pool2d(image.float(), CELL)
+    down, across = (math.ceil(side / MOST_CELLS) for side in cells.shape[-2:])
+    cells = cells[..., ::down, ::across].flatten(2)
+    return (cells[..., :, None] - cells[..., None, :]).square().sum(1)
+
+
+def total_variation(image: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels, down plus across."""
+    down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
+    across = (image[..., :, 1:] - image[..., :, :-1]).abs().mean()
+    return down + across
+
+
+class Objective:
+    """How far a stylized photo is from keeping its content and having the style.
+
+    `style_grams` are the style's Gram matrices by layer, (1, C, C) each: of several pictures, their
+    weighted mean.
+    """
+
+    def __init__(
+        self, vgg: VGG16Features, pictures: Sequence[Tensor], weights: Sequence[float] = ()
+    ) -> None:
+        """`pictures` are (1, 3, H, W) in [0, 1], already at their working size; `weights` are
+        positive, by default all the same."""
+        self.vgg = vgg
+        weights = weights or [1.0] * len(pictures)
+        self.style_grams: dict[str, Tensor] = {}
+        self.variety = 0.0
+        for picture, weight in zip(pictures, weights, strict=True):
+            with torch.no_grad():
+                features = vgg(picture, STYLE_LAYERS)
+            for name in STYLE_LAYERS:
+                share = gram_matrix(features[name]) * (weight / sum(weights))
+                self.style_grams[name] = self.style_grams.get(name, 0) + share
+            self.variety += float(_distances(picture).mean()) * weight / sum(weights)
+
+    def content_target(self, photo: Tensor) -> Tensor:
+        """The content layer's activations of `photo`, without a graph."""
+        with torch.no_grad():
+            features: dict[str, Tensor] = self.vgg(photo, (CONTENT_LAYER,))
+        return features[CONTENT_LAYER]
+
+    def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
+        """The unweighted losses of `image`, made from `photo` with that `content_target`.
+
+        By name: `content`, `style <layer>` ..., `tone`, `even`, `tv`.
+        """
+        features = self.vgg(image, LAYERS)
+        losses = {
+            "content": relative_square(features[CONTENT_LAYER] - content_target, content_target)
+        }
+        for name in STYLE_LAYERS:
+            target = self.style_grams[name]
+            difference = gram_matrix(features[name]) - target
+            losses[f"style {name}"] = relative_square(difference, target)
+        losses["tone"] = tone_loss(image, photo)
+        losses["even"] = evenness_loss(image, photo) / (self.variety + EVEN_FLOOR)
+        losses["tv"] = total_variation(image)
+        return losses
+
+
+def weighted_sum(losses: Mapping[str, Tensor], config: TrainConfig) -> Tensor:
+    """The total loss; the style weight multiplies each style layer's loss."""
+    return torch.stack([config.weight(name) * loss for name, loss in losses.items()]).sum()

@@ -1,0 +1,89 @@
+"""Where a training writes: the style, beside a folder with everything of the run."""
+
+import re
+from pathlib import Path
+
+from stylize.assets import SUFFIX, check_name
+from stylize.errors import StyleFileError, UsageError
+from stylize.files import TEMPORARY
+from stylize.training.checkpoint import RunState, load_run, save_run
+
+CHECKPOINT = re.compile(r"checkpoint-(\d{8,15})" + re.escape(SUFFIX))
+
+
+class RunFolder:
+    """The style file `<output>/<name>.safetensors`, and the folder `<output>/<name>/`."""
+
+    def __init__(self, output: Path, name: str) -> None:
+        self.style = output / (check_name(name) + SUFFIX)
+        self.folder = output / name
+        self.preview = self.folder / "preview.jpg"
+        self.losses = self.folder / "losses.csv"
+        self.plot = self.folder / "losses.png"
+        self.summary = self.folder / "summary.png"
+        self.recipe = self.folder / "recipe.toml"
+
+    def checkpoints(self) -> dict[int, Path]:
+        """By their step, the newest first."""
+        found = ((CHECKPOINT.fullmatch(path.name), path) for path in self.folder.glob("*"))
+        by_step = {int(match[1]): path for match, path in found if match}
+        return dict(sorted(by_step.items(), reverse=True))
+
+    def refuse_to_lose(self, *, resume: bool, overwrite: bool) -> None:
+        """Raises UsageError where there is nothing to resume, or something would be lost."""
+        if resume:
+            if not self.checkpoints():
+                raise UsageError(
+                    f"no checkpoint in {self.folder} to resume", "start without --resume"
+                )
+        elif not overwrite:
+            for path in (self.style, *self.checkpoints().values()):
+                if path.exists():
+                    raise UsageError(
+                        f"{path} exists already",
+                        "go on with --resume, start anew with --overwrite, "
+                        "or choose another --name",
+                    )
+
+    def save(self, state: RunState, keep: int) -> Path:
+        """Write a checkpoint, then remove all but the newest `keep`.
+
+        Raises:
+            StyleFileError: it cannot be written; those before it are as they were.
+        """
+        path = self.folder / f"checkpoint-{state.step:08}{SUFFIX}"
+        save_run(path, state)
+        there = self.checkpoints()
+        older = [step for step in there if step < state.step]
+        # Newer ones are of a past that was given up.
+        for step in (*older[keep - 1 :], *(step for step in there if step > state.step)):
+            there[step].unlink(missing_ok=True)
+        return path
+
+    def clear(self, after: int = -1) -> None:
+        """Remove the checkpoints after that step."""
+        for step, path in self.checkpoints().items():
+            if step > after:
+                path.unlink(missing_ok=True)
+
+    def tidy(self) -> None:
+        """Remove what a training that was killed left half-written, under names of its own."""
+        for path in self.folder.glob(TEMPORARY + "*"):
+            path.unlink(missing_ok=True)
+
+    def load(self) -> tuple[list[RunState], list[str]]:
+        """The checkpoints that are whole, the newest first, and what is wrong with the others.
+
+        Raises:
+            StyleFileError: none is whole.
+        """
+        whole: list[RunState] = []
+        damaged: list[str] = []
+        for path in self.checkpoints().values():
+            try:
+                whole.append(load_run(path))
+            except StyleFileError as error:
+                damaged.append(str(error))
+        if not whole:
+            raise StyleFileError("; ".join(damaged), "start anew with --overwrite")
+        return whole, damaged

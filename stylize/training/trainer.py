@@ -1,0 +1,300 @@
+"""One style being learned: the network, its optimizer and its objective, a step at a time."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, median
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from stylize.config import VGG_SOURCES, TrainConfig
+from stylize.device import Compute
+from stylize.errors import StyleFileError, TrainingError, UsageError
+from stylize.network.architectures import build_network
+from stylize.network.conditional_norm import ManyStyles, norm_names
+from stylize.network.style_header import StyleHeader
+from stylize.photos.lighting import random_light, relight
+from stylize.photos.photo import to_tensor
+from stylize.training.checkpoint import RunState
+from stylize.training.distributed import ALONE, Workers
+from stylize.training.losses import LAYERS, Objective, weighted_sum
+from stylize.training.optimizer import Optimizer
+from stylize.training.vgg import load_vgg16
+from stylize.training.vgg_statistics import centre, channel_statistics, pack
+
+STEPS, STEPS_FROM_BASE = 4000, 1000  # where nobody says how many
+WARMUP_STEPS = 20
+FINAL_LR = 0.05  # of the full rate, at the end
+MAX_GRADIENT_NORM = 10.0
+AVERAGE_DECAY = 0.99
+MAX_LOSS_ROWS = 200  # kept in the style file
+EXPLODED, RECENT = 10.0, 50  # times the median of so many steps before
+PROGRESS = 0.01  # of the loss, over `patience` steps
+SEEDS = 1_000_003  # apart: noise of two trainings
+
+# What a resumed run may change without becoming another run.
+FREE_TO_CHANGE = ("device", "preview_every", "keep")
+
+
+class DivergenceError(TrainingError):
+    """The loss or its gradient is not finite, or the loss has exploded; nothing has changed."""
+
+
+class Trainer:
+    """The network, its optimizer and its objective; one `train_step` at a time.
+
+    It is at `step` of `end`. With `TrainConfig.many`, the steps take the pictures in turn.
+    """
+
+    def __init__(
+        self,
+        header: StyleHeader,
+        pictures: Sequence[Image.Image],
+        compute: Compute,
+        workers: Workers = ALONE,
+        start: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """`pictures` are at their working size; `start` are weights in place of random ones."""
+        self.name = header.name
+        self.config = header.training
+        self.compute = compute
+        self.workers = workers
+        self.step = 0
+        self.end = self.config.steps
+        self.caution = 1.0  # times the learning rate
+        self.history: list[tuple[int, dict[str, float]]] = []
+        vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
+        vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
+        targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
+        weights = [picture.weight for picture in header.pictures]
+        self._header = header
+        if self.config.many:
+            self.objectives = [Objective(vgg, [target]) for target in targets]
+        else:
+            self.objectives = [Objective(vgg, targets, weights)]
+            if self.config.vgg == VGG_SOURCES[0]:  # what an audit measures with
+                looks = centre([channel_statistics(vgg, target) for target in targets], weights)
+                self._header = replace(header, target=pack(looks))
+        torch.manual_seed(self.config.seed)
+        self.network = self._build(start)
+        self.average = self._build(start).requires_grad_(False).eval()
+        self.average.load_state_dict(self.network.state_dict())
+        if self.config.only_norm:
+            names = norm_names(self.network)
+            for name, parameter in self.network.named_parameters():
+                parameter.requires_grad_(name in names)
+        self.optimizer = Optimizer(self.network.named_parameters())
+        self._wrapped = workers.wrap(self.network, in_part=self.config.many)
+
+    def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
+        network = build_network(self._header.network)
+        if start is not None:
+            network.load_state_dict(start)
+        if self.config.many:
+            network = ManyStyles(network, len(self.objectives))
+        return network.to(self.compute.device).to(memory_format=torch.channels_last)
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
+
+    def autocast(self) -> torch.autocast:
+        """bf16 where it is safe, if that is the precision of this training."""
+        enabled = self.compute.dtype == torch.bfloat16
+        return torch.autocast(self.compute.device.type, torch.bfloat16, enabled=enabled)
+
+    def train_step(self, photos: Tensor) -> tuple[dict[str, float], float]:
+        """One optimizer step: the named losses and their weighted sum.
+
+        `photos` are (N, 3, H, W) in [0, 1]: this process's share of the batch.
+
+        Raises:
+            DivergenceError: the weights are as before.
+        """
+        config = self.config
+        photos = photos.to(self.compute.device, memory_format=torch.channels_last)
+        first = config.seed * SEEDS + self.step * config.batch_size
+        places = range(first, first + config.batch_size)[self.workers.share(config.batch_size)]
+        seen = photos
+        if config.lighting:
+            seen = relight(photos, [random_light(place, config.lighting) for place in places])
+        inputs = {"seeds": torch.tensor(places)} | self._style(self.step)
+        objective = self.objectives[self.step % len(self.objectives)]
+        with self.autocast():
+            target = objective.content_target(photos)
+            # In any light, what is asked for is the picture of the photo as it was.
+            losses = objective(self._wrapped(seen, **inputs), photos, target)
+            total = weighted_sum(losses, config)
+        values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
+        row = dict(zip(losses, values, strict=True))
+        self._check(row)
+        total.backward()  # type: ignore[no-untyped-call]
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), MAX_GRADIENT_NORM)
+        if not norm.isfinite():
+            self.optimizer.zero_grad()
+            raise DivergenceError(f"the gradient is {norm.item()} at step {self.step + 1}")
+        self.optimizer.step(config.lr * self.caution * learning_rate_factor(self.step, self.end))
+        self.step += 1
+        # A short memory at first, so that the untrained weights are soon forgotten.
+        decay = min(AVERAGE_DECAY, self.step / (self.step + 9))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
+            for average, parameter in pairs:
+                average.lerp_(parameter, 1 - decay)
+        self.history.append((self.step, row))
+        self._stop_on_plateau()
+        return row, self._total(row)
+
+    def _style(self, index: int) -> dict[str, int]:
+        return {"style": index % len(self.objectives)} if self.config.many else {}
+
+    def _total(self, row: Mapping[str, float]) -> float:
+        return sum(self.config.weight(name) * value for name, value in row.items())
+
+    def _check(self, row: Mapping[str, float]) -> None:
+        total = self._total(row)
+        if not math.isfinite(total):
+            raise DivergenceError(f"the loss is {total} at step {self.step + 1}")
+        styles = len(self.objectives)
+        before = self.history[self.step % styles :: styles][-RECENT:]  # of the same style
+        if len(before) == RECENT:
+            usual = median(self._total(row) for _, row in before)
+            if total > EXPLODED * usual:
+                text = f"the loss went from {usual:.3g} to {total:.3g} at step {self.step + 1}"
+                raise DivergenceError(text)
+
+    def _stop_on_plateau(self) -> None:
+        """Without progress in the first half of a training, let the second half begin."""
+        styles = len(self.objectives)
+        window = math.ceil(self.config.patience / styles) * styles  # each of them as often
+        if not window or self.step % window or not 2 * window <= self.step < self.end // 2:
+            return
+        totals = [self._total(row) for _, row in self.history[-2 * window :]]
+        if fmean(totals[window:]) > (1 - PROGRESS) * fmean(totals[:window]):
+            self.end = 2 * self.step
+
+    @torch.no_grad()
+    def stylize(self, photo: Tensor, style: int = 0) -> Tensor:
+        """(3, H, W) in [0, 1] -> the same, with the averaged weights; of many, in that style."""
+        with self.autocast():
+            result: Tensor = self.average(photo[None].to(self.compute.device), **self._style(style))
+        return result[0]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Of the style as it is now.
+
+        Raises:
+            DivergenceError: they are no numbers.
+        """
+        weights: dict[str, Tensor] = self.average.state_dict()
+        if not all(weight.isfinite().all() for weight in weights.values()):
+            raise DivergenceError(
+                f"weights are no numbers after step {self.step}", "start anew with a lower --lr"
+            )
+        if isinstance(self.average, ManyStyles):
+            return self.average.base()
+        return weights
+
+    def header(self) -> StyleHeader:
+        """The header of the style as it is now, with the losses so far thinned out."""
+        every = math.ceil(len(self.history) / MAX_LOSS_ROWS)
+        rows = self.history[:: every or 1]
+        return replace(
+            self._header,
+            losses=[(step, {k: round(v, 5) for k, v in row.items()}) for step, row in rows],
+        )
+
+    def state(self, photos: str) -> RunState:
+        """Everything needed to go on from here, as a copy."""
+        tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
+        tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        tensors |= {f"optimizer.{key}": value for key, value in self.optimizer.state().items()}
+        tensors = {key: tensor.detach().clone() for key, tensor in tensors.items()}
+        header = replace(self._header, losses=list(self.history))
+        return RunState(self.step, self.end, self.caution, photos, header, tensors)
+
+    def restore(self, state: RunState, photos: str, path: Path) -> None:
+        """Go on from `state`, read from `path`, as if never interrupted.
+
+        Raises:
+            UsageError: it belongs to a training with other settings, picture or photos.
+        """
+        _same_run(self._header, state.header, path)
+        if state.photos != photos:
+            raise UsageError(
+                f"{path}: the content photos are not those it was trained on",
+                "bring the folder back as it was, or start anew with --overwrite",
+            )
+        try:
+            for prefix, network in (("network.", self.network), ("average.", self.average)):
+                network.load_state_dict(
+                    {key: state.tensors[prefix + key] for key in network.state_dict()}
+                )
+            prefix = "optimizer."
+            self.optimizer.load(
+                {
+                    key.removeprefix(prefix): value
+                    for key, value in state.tensors.items()
+                    if key.startswith(prefix)
+                }
+            )
+        except (KeyError, RuntimeError) as error:
+            raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
+        self.step, self.end, self.caution = state.step, state.end, state.caution
+        self.history = list(state.header.losses)
+
+
+def learning_rate_factor(step: int, end: int) -> float:
+    """A linear warm-up, the full rate for the first half, then linearly down to FINAL_LR.
+
+    That the rate is constant at first lets a training be cut short (`patience`) or made longer
+    without another past. `step` counts from 0.
+    """
+    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
+    left = min(1.0, 2 * (1 - step / end))
+    return warmup * (FINAL_LR + (1 - FINAL_LR) * left)
+
+
+def crop_size(step: int, end: int, size: int) -> int:
+    """Half the size for the first half of a training, three quarters for the next quarter.
+
+    A step at half the size takes a quarter of the time. Multiples of 16, at least 32.
+    """
+    share = 0.5 if step < 0.5 * end else 0.75 if step < 0.75 * end else 1.0
+    return size if share == 1 else min(size, max(32, round(share * size / 16) * 16))
+
+
+def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
+    pictures = [[(p.sha256, p.weight) for p in header.pictures] for header in (now, then)]
+    if pictures[0] != pictures[1]:
+        raise UsageError(f"{path} was trained on another style picture", "give the same picture")
+    if now.base_sha256 != then.base_sha256:
+        raise UsageError(f"{path} was started from another base", "start anew with --overwrite")
+    pairs = ((now.training, then.training), (now.network, then.network))
+    for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
+        for setting in new:
+            if new[setting] != old[setting] and setting not in FREE_TO_CHANGE:
+                raise UsageError(
+                    f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
+                    "resume with the settings it was started with",
+                )
+
+
+def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
+    """The settings with what is chosen for them, as they go into the style file.
+
+    Raises:
+        UsageError: `patience` is too long to make a difference.
+    """
+    steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    if 4 * config.patience > steps:
+        raise UsageError(
+            f"patience is {config.patience} for {steps} steps",
+            f"it can be at most a quarter of them, {steps // 4}",
+        )
+    device, precision = compute.device.type, compute.precision
+    return replace(config, steps=steps, device=device, precision=precision)

@@ -1,0 +1,89 @@
+"""Whether styles still make of a photo what they made of it when they were trained.
+
+A style file holds what the style made of the shipped photo then, in fp32. Made anew, by another
+version, on another machine or device, it should be the same picture.
+"""
+
+import base64
+import io
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylize.assets import find_style, shipped, style_files
+from stylize.device import Compute
+from stylize.errors import StyleFileError
+from stylize.events import Backend, Event, StyleVerified
+from stylize.network.architectures import build_network
+from stylize.network.instance_norm.ops import backend
+from stylize.network.style_file import halved
+from stylize.network.style_header import StyleHeader
+from stylize.photos.decoder import read_photo
+from stylize.style import Style, load_style
+
+PHOTO = "preview.png"
+MOST = {"fp32": 1, "bf16": 4}  # grey levels that rounding explains
+AGAIN = "train the style again to have one"
+
+
+def preview(weights: Mapping[str, Tensor], header: StyleHeader, device: torch.device) -> str:
+    """A base64 PNG of what a style makes of the shipped photo, once it is in its file."""
+    network = build_network(header.network)
+    network.load_state_dict({key: halved(weight).float() for key, weight in weights.items()})
+    content = io.BytesIO()
+    _paint(Style(network, header, Compute(device, torch.float32))).save(content, "PNG")
+    return base64.b64encode(content.getvalue()).decode()
+
+
+def verify(
+    styles: Sequence[str] = (), device: str = "auto", precision: str = "auto"
+) -> Iterator[Event]:
+    """`Backend`, and a `StyleVerified` for each of the styles; without names, for all there are.
+
+    A style that cannot be read, or that has no preview, is reported and stops nothing.
+
+    Raises:
+        StyleFileError: there is no style of a name that is given.
+        DeviceError: the device, the precision or the norm backend is not available.
+    """
+    names = {style: find_style(style) for style in styles} or style_files()
+    said = False
+    for name, path in names.items():
+        try:
+            style = load_style(str(path), device, precision)
+        except StyleFileError as error:
+            yield StyleVerified(name, None, None, False, str(error))
+            continue
+        if not said:
+            compute, said = style.compute, True
+            norm = backend(compute.device.type)
+            yield Backend(str(compute.device), compute.precision, compute.detail, norm)
+        yield _compare(name, style)
+
+
+def _paint(style: Style) -> Image.Image:
+    return style.stylize(read_photo(shipped("models") / PHOTO).rgb)
+
+
+def _compare(name: str, style: Style) -> StyleVerified:
+    def failed(reason: str) -> StyleVerified:
+        return StyleVerified(name, None, None, False, reason)
+
+    if not style.header.preview:
+        return failed(f"its file holds no preview; {AGAIN}")
+    now = _paint(style)
+    try:
+        content = io.BytesIO(base64.b64decode(style.header.preview, validate=True))
+        with Image.open(content, formats=["PNG"]) as picture:
+            if picture.size != now.size:
+                return failed(f"its preview is of another photo; {AGAIN}")
+            then = picture.convert("RGB")
+    except Exception:  # noqa: BLE001  Pillow raises all kinds on damaged files
+        return failed(f"its preview is damaged; {AGAIN}")
+    difference = np.abs(np.asarray(now, np.int16) - np.asarray(then, np.int16))
+    largest, mean = int(difference.max()), float(difference.mean())
+    same = largest <= MOST[style.compute.precision]
+    return StyleVerified(name, largest, mean, same, "" if same else "another picture than then")

@@ -1,0 +1,68 @@
+"""Mean and deviation of a picture's VGG-16 channels: what a style file remembers of its picture."""
+
+import base64
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stylize.config import STYLE_LAYERS
+from stylize.errors import StyleFileError
+from stylize.training.vgg import VGG16Features
+
+WIDTHS = dict(zip(STYLE_LAYERS, (64, 128, 256, 512), strict=True))  # channels
+Statistics = dict[str, Tensor]  # layer -> (2, C): mean and standard deviation of each channel
+
+
+@torch.inference_mode()
+def channel_statistics(vgg: VGG16Features, image: Tensor) -> Statistics:
+    """Of the layers that the style loss sees, for one (1, 3, H, W) picture; fp32, on the CPU."""
+    features: Mapping[str, Tensor] = vgg(image, STYLE_LAYERS)
+    found = {}
+    for layer in STYLE_LAYERS:
+        deviation, mean = torch.std_mean(features[layer][0].float(), dim=(1, 2), correction=0)
+        found[layer] = torch.stack([mean, deviation]).cpu()
+    return found
+
+
+def centre(several: Sequence[Statistics], weights: Sequence[float] = ()) -> Statistics:
+    """Their mean, by `weights` (default: all the same)."""
+    shares = torch.tensor(weights or [1.0] * len(several))
+    shares = (shares / shares.sum()).view(-1, 1, 1)
+    return {
+        layer: (torch.stack([statistics[layer] for statistics in several]) * shares).sum(0)
+        for layer in STYLE_LAYERS
+    }
+
+
+def distance(statistics: Statistics, target: Statistics) -> float:
+    """The root of the mean over layers of |difference|^2 / |target|^2: 0 the same, 1 far away."""
+    squares = [
+        ((statistics[layer] - target[layer]).square().sum() / target[layer].square().sum()).item()
+        for layer in STYLE_LAYERS
+    ]
+    return math.sqrt(sum(squares) / len(squares))
+
+
+def pack(statistics: Statistics) -> str:
+    """As text, for the header of a style: half precision, base64."""
+    numbers = torch.cat([statistics[layer].flatten() for layer in STYLE_LAYERS])
+    # Activations reach some ten thousands: their logarithm fits into half precision.
+    return base64.b64encode(numbers.log1p().half().numpy().tobytes()).decode()
+
+
+def unpack(text: str) -> Statistics:
+    """What `pack` has made; raises StyleFileError if it is anything else."""
+    sizes = [2 * WIDTHS[layer] for layer in STYLE_LAYERS]
+    try:
+        numbers = np.frombuffer(base64.b64decode(text, validate=True), np.float16)
+    except ValueError as error:
+        raise StyleFileError(f"what its picture looks like is damaged ({error})") from error
+    if len(numbers) != sum(sizes):
+        raise StyleFileError("what its picture looks like is damaged")
+    parts = torch.split(torch.from_numpy(numbers.astype(np.float32)).expm1(), sizes)
+    if not all(0 < part.square().sum() < math.inf for part in parts):
+        raise StyleFileError("what its picture looks like is damaged")
+    return {layer: part.view(2, -1) for layer, part in zip(STYLE_LAYERS, parts, strict=True)}

@@ -1,0 +1,55 @@
+from pathlib import Path
+
+import pytest
+
+from stylize.batch.manifest import State
+from stylize.batch.plan import Job
+from stylize.batch.tasks import find_mask, look_over, make_recipe
+from stylize.config import ApplyConfig
+from stylize.errors import UsageError
+
+
+def job(name):
+    return Job(Path("in") / name, Path(name), Path("out") / name, Path(name))
+
+
+@pytest.mark.parametrize("name", ["sub/a.png", "sub/a.jpg.png", "sub/a.jpg"])
+def test_masks_mirror_the_inputs(tmp_path, name):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / name).touch()
+    assert find_mask(job("sub/a.jpg"), str(tmp_path)) == tmp_path / name
+    assert find_mask(job("a.jpg"), str(tmp_path)) is None
+    assert find_mask(job("sub/a.jpg"), None) is None
+
+
+def test_looking_over_changes_nothing(style_file, photos, tmp_path):
+    out = tmp_path / "out"
+    plan, tasks = look_over(str(style_file), [photos], out, ApplyConfig())
+    assert len(plan.jobs) == len(tasks) == 6
+    assert {task.state for task in tasks} == {State.NEW}
+    assert all(task.open for task in tasks)
+    assert not out.exists()
+
+
+def test_files_of_others_are_foreign_until_they_may_be_overwritten(style_file, photos, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "photo0.png").touch()
+    (out / "photo1.png").symlink_to("nowhere")
+    _, tasks = look_over(str(style_file), [photos], out, ApplyConfig())
+    assert [task.job.place.name for task in tasks if task.state is State.FOREIGN] == [
+        "photo0.png",
+        "photo1.png",
+    ]
+    _, tasks = look_over(str(style_file), [photos], out, ApplyConfig(overwrite=True))
+    assert all(task.open for task in tasks)
+
+
+def test_the_style_is_called_by_its_file(style_file):
+    """Not by its header: a name from a file is no part of a path."""
+    assert make_recipe(str(style_file), ApplyConfig()).name == style_file.stem
+
+
+def test_masks_must_be_a_folder(style_file, photos, tmp_path):
+    with pytest.raises(UsageError, match="no folder"):
+        look_over(str(style_file), [photos], tmp_path / "out", ApplyConfig(masks="gone"))
