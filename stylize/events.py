@@ -8,7 +8,12 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Backend:
+class Event:
+    """Something that happened: the base of all that follow."""
+
+
+@dataclass(frozen=True)
+class Backend(Event):
     """What the work runs on, said once at the start; `norm` is what computes instance norms."""
 
     device: str
@@ -18,7 +23,7 @@ class Backend:
 
 
 @dataclass(frozen=True)
-class PhotoSkipped:
+class PhotoSkipped(Event):
     """A content photo that training cannot use; each is reported once."""
 
     path: Path
@@ -26,7 +31,7 @@ class PhotoSkipped:
 
 
 @dataclass(frozen=True)
-class TrainingStarted:
+class TrainingStarted(Event):
     name: str
     photos: int
     first_step: int
@@ -35,14 +40,14 @@ class TrainingStarted:
 
 
 @dataclass(frozen=True)
-class Note:
+class Note(Event):
     """Something a person should know, said once."""
 
     text: str
 
 
 @dataclass(frozen=True)
-class StepDone:
+class StepDone(Event):
     """One optimizer step. `losses` are unweighted, by name; `total` is their weighted sum."""
 
     step: int
@@ -55,7 +60,7 @@ class StepDone:
 
 
 @dataclass(frozen=True)
-class WentBack:
+class WentBack(Event):
     """Step `failed` diverged, for that reason; training goes on from `step`, at a lower rate."""
 
     failed: int
@@ -65,7 +70,7 @@ class WentBack:
 
 
 @dataclass(frozen=True)
-class FileWritten:
+class FileWritten(Event):
     """A picture, table or checkpoint that has just been written; `kind` says which."""
 
     kind: str
@@ -73,7 +78,7 @@ class FileWritten:
 
 
 @dataclass(frozen=True)
-class TrainingStopped:
+class TrainingStopped(Event):
     """Training was asked to stop and saved a checkpoint into `folder`."""
 
     step: int
@@ -81,7 +86,7 @@ class TrainingStopped:
 
 
 @dataclass(frozen=True)
-class TrainingDone:
+class TrainingDone(Event):
     """The style is written; `steps` and `seconds` are those of this run, not of one it resumed."""
 
     style: Path
@@ -90,7 +95,7 @@ class TrainingDone:
 
 
 @dataclass(frozen=True)
-class Planned:
+class Planned(Event):
     """What a run would do with a photo: `state` is that of its output now."""
 
     source: Path
@@ -99,7 +104,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class ApplyStarted:
+class ApplyStarted(Event):
     """`photos` are to be stylized, `current` are up to date, `ignored` files are no pictures."""
 
     style: str
@@ -109,7 +114,7 @@ class ApplyStarted:
 
 
 @dataclass(frozen=True)
-class PhotoCurrent:
+class PhotoCurrent(Event):
     """An output that is up to date, and left alone."""
 
     source: Path
@@ -117,7 +122,7 @@ class PhotoCurrent:
 
 
 @dataclass(frozen=True)
-class PhotoBegun:
+class PhotoBegun(Event):
     """A photo that goes into the network, which sees (the largest frame of) it at that size; `way`
     says how, and `memory` what the process takes at its peak for this photo, as it is expected."""
 
@@ -129,7 +134,7 @@ class PhotoBegun:
 
 
 @dataclass(frozen=True)
-class PhotoDone:
+class PhotoDone(Event):
     """`warnings` say what could not be taken over as it was; `seconds` are those of its work."""
 
     source: Path
@@ -142,7 +147,7 @@ class PhotoDone:
 
 
 @dataclass(frozen=True)
-class PhotoFailed:
+class PhotoFailed(Event):
     """`source` is a folder where that is what cannot be read."""
 
     source: Path
@@ -150,7 +155,7 @@ class PhotoFailed:
 
 
 @dataclass(frozen=True)
-class ApplyDone:
+class ApplyDone(Event):
     """`left` photos were not begun, for the reason in `stopped`; `failures` is the list's file."""
 
     done: int
@@ -165,7 +170,7 @@ class ApplyDone:
 
 
 @dataclass(frozen=True)
-class AuditStarted:
+class AuditStarted(Event):
     """Of `sources` of the `photos` it is known what they were made from."""
 
     photos: int
@@ -173,14 +178,14 @@ class AuditStarted:
 
 
 @dataclass(frozen=True)
-class PhotoSeen:
+class PhotoSeen(Event):
     """A photo that has been measured."""
 
     path: Path
 
 
 @dataclass(frozen=True)
-class PhotoAudited:
+class PhotoAudited(Event):
     """A photo in its set. `distance` is that from the set's centre, `before` that of its source
     from the centre of the sources, `style_distance` that from the style's picture. `reasons` say
     why it does not belong, if it does not; `measures` are named in `audit.MEASURES`."""
@@ -195,7 +200,7 @@ class PhotoAudited:
 
 
 @dataclass(frozen=True)
-class AuditDone:
+class AuditDone(Event):
     """Of the set: `spread` is the mean distance from its centre, `spread_before` that of the
     sources, `deviations` the standard deviation of each measure."""
 
@@ -209,7 +214,7 @@ class AuditDone:
 
 
 @dataclass(frozen=True)
-class LightingMeasured:
+class LightingMeasured(Event):
     """One photo under every light, by name: the mean CIEDE2000 of all pixels between it and the
     photo in its own light, of the photos and of what the style makes of them."""
 
@@ -219,7 +224,7 @@ class LightingMeasured:
 
 
 @dataclass(frozen=True)
-class LightingDone:
+class LightingDone(Event):
     """Medians over the photos: by light, and over all of them (`spread`)."""
 
     photos: int
@@ -231,7 +236,7 @@ class LightingDone:
 
 
 @dataclass(frozen=True)
-class VariantPlanned:
+class VariantPlanned(Event):
     """What a job would do for one variant of one style: `states` counts photos by that of their
     output now, `ignored` other files."""
 
@@ -243,7 +248,7 @@ class VariantPlanned:
 
 
 @dataclass(frozen=True)
-class VariantStarted:
+class VariantStarted(Event):
     """The events up to `ApplyDone` are of this one."""
 
     style: str
@@ -252,7 +257,7 @@ class VariantStarted:
 
 
 @dataclass(frozen=True)
-class JobDone:
+class JobDone(Event):
     """All variants together. `broken` says which limits of the audit are not kept."""
 
     done: int
@@ -269,14 +274,14 @@ class JobDone:
 
 
 @dataclass(frozen=True)
-class StyleDrawn:
+class StyleDrawn(Event):
     """One style of a sheet."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class StyleVerified:
+class StyleVerified(Event):
     """How far a style's picture of the shipped photo is from the one in its file, in grey levels;
     None where it could not be made. `same` says whether rounding explains it, `reason` why not."""
 
@@ -285,34 +290,3 @@ class StyleVerified:
     mean: float | None
     same: bool
     reason: str
-
-
-Event = (
-    Backend
-    | PhotoSkipped
-    | TrainingStarted
-    | Note
-    | StepDone
-    | WentBack
-    | FileWritten
-    | TrainingStopped
-    | TrainingDone
-    | Planned
-    | ApplyStarted
-    | PhotoCurrent
-    | PhotoBegun
-    | PhotoDone
-    | PhotoFailed
-    | ApplyDone
-    | AuditStarted
-    | PhotoSeen
-    | PhotoAudited
-    | AuditDone
-    | LightingMeasured
-    | LightingDone
-    | VariantPlanned
-    | VariantStarted
-    | JobDone
-    | StyleDrawn
-    | StyleVerified
-)
