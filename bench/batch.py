@@ -37,7 +37,7 @@ LOTS, LOT = 4, 50
 SUFFIXES = (".jpg", ".jpg", ".jpg", ".png", ".webp")
 SIDES = (500, 1500)  # of the longest, pixels
 STYLIZE = (
-    "import json, re, sys; from pathlib import Path; from stylize.cli import app\n"
+    "import json, re, sys; from pathlib import Path; from stylize.cli.main import app\n"
     "app(['apply', *sys.argv[1:], '--json'], standalone_mode=False)\n"
     # Not getrusage: what it tells is inherited from the process that started this one.
     "peak = re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1]\n"

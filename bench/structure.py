@@ -41,7 +41,7 @@ def imports_of(path: Path, package: str, modules: dict[str, Path]) -> set[str]:
 
 
 def room_of(module: str, package: Path) -> str:
-    room = module.split(".")[0]
+    room = module.split(".", maxsplit=1)[0]
     return room if (package / room).is_dir() else "(root)"
 
 

@@ -1,44 +1,38 @@
-"""Every setting and its default, in one place. All are frozen and validated when they are made."""
+"""Every setting: its default, its range, and its line in `--help`.
+
+A field made by `option` with a text becomes an option of the command that takes the dataclass
+(`stylize.cli.options`).
+"""
 
 import re
 import string
-from dataclasses import asdict, dataclass, field, fields
-from types import UnionType
-from typing import Any, Self, get_args
+from dataclasses import dataclass, field
+from typing import Any
 
 from stylize.errors import UsageError
+from stylize.settings import Settings, check_choice, check_number, option
 
+AUTO = "auto"
 ARCHITECTURES = ("quarter", "johnson")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = (AUTO, "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 STATISTICS = ("exact", "thumbnail")
 BACKGROUNDS = ("stylize", "keep", "transparent")
 VGG_SOURCES = ("shipped", "torchvision")
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-NORM_BACKENDS = ("auto", "torch", "triton")
-NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: one of them, for the whole process
-AUTO = "auto"
-LARGEST = 1e12  # of any number: far beyond sense, and safe in every kind of arithmetic
+NORM_BACKENDS = (AUTO, "torch", "triton")
+NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: a norm backend, for the whole process
 
+DEVICE_HELP = "auto, cpu, cuda or cuda:N."
+PRECISION_HELP = "auto, fp32 or bf16 (auto: bf16 where the hardware computes in it)."
 
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise UsageError(f"{name} is {value!r}", f"choose one of {', '.join(allowed)}")
-
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not least <= value < LARGEST:
-        raise UsageError(f"{name} is {value}", f"it must be {least:g} or more")
-
-
-def _between(name: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise UsageError(f"{name} is {value}", f"it must be from {least} to {most}")
+# Headings in `--help`.
+RUN, LOOK, FILES, MACHINE = "Run", "Look", "Files", "Machine"
 
 
 def parse_size(text: str) -> float:
-    """Bytes in words such as 700MB, 4GB or 2GiB; raises UsageError for any others."""
+    """Bytes from a text such as 700MB, 4GB or 2GiB; raises UsageError for any other text."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)B?", text.strip().upper())
     if match is None:
         raise UsageError(f"{text!r} is no size of memory", "give one such as 700MB or 4GB")
@@ -47,131 +41,97 @@ def parse_size(text: str) -> float:
     return float(number) * base ** ("KMGT".index(unit[0]) + 1)
 
 
-class _Settings:
-    """What the frozen dataclasses below share: a plain dict for file headers, and back."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)  # type: ignore[call-overload, no-any-return]
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Self:
-        """Build from a header's dict. Raises UsageError for an unknown, missing or wrong entry."""
-        if not isinstance(values, dict):
-            raise UsageError(f"settings are {type(values).__name__}, not a table")
-        known = {field.name: field.type for field in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise UsageError(f"unknown setting {unknown[0]!r}", "a newer stylize may know it")
-        for name, value in values.items():
-            kind = known[name]
-            kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-            if float in kinds:
-                kinds = (*kinds, int)
-            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-                words = {bool: "true or false", str: "a text", dict: "a table"}
-                hint = f"give {words.get(kinds[0], 'a number')}"
-                raise UsageError(f"setting {name!r} is {value!r}", hint)
-        return cls(**values)
-
-
 @dataclass(frozen=True)
-class NetworkConfig(_Settings):
+class NetworkConfig(Settings):
     """The shape of a transformer network; enough to rebuild it before its weights are loaded.
 
     `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
-    and number of the residual blocks, `head_channels` the width at half the resolution and
-    `noise_channels` how many planes of deterministic white noise the stem sees. The `johnson`
-    architecture has fixed dimensions and ignores all of these.
+    and number of the residual blocks, `head_channels` the width at half the resolution, and
+    `noise_channels` the number of noise planes. The `johnson` architecture has fixed dimensions
+    and ignores all of these.
     """
 
-    architecture: str = "quarter"
-    channels: int = 64
-    body_channels: int = 128
-    blocks: int = 4
-    head_channels: int = 32
-    noise_channels: int = 4
-
-    def __post_init__(self) -> None:
-        _one_of("architecture", self.architecture, ARCHITECTURES)
-        for name in ("channels", "body_channels", "head_channels"):
-            _between(name, getattr(self, name), 1, 1024)
-        _between("blocks", self.blocks, 1, 64)
-        _between("noise_channels", self.noise_channels, 1, 64)
+    architecture: str = option(
+        "quarter", "quarter (fast) or johnson (the network of the paper).", choices=ARCHITECTURES
+    )
+    channels: int = option(64, least=1, most=1024)
+    body_channels: int = option(128, least=1, most=1024)
+    blocks: int = option(4, least=1, most=64)
+    head_channels: int = option(32, least=1, most=1024)
+    noise_channels: int = option(4, least=1, most=64)
 
 
 @dataclass(frozen=True)
-class TrainConfig(_Settings):
-    """How one style is trained. Sizes are pixels; weights multiply the relative losses.
+class TrainConfig(Settings):
+    """How one style is trained. Sizes are in pixels; weights multiply the relative losses.
 
-    `size` is the side of the square training crops at the end (it starts at half of that),
-    `style_size` the short side that the style picture is scaled to: their ratio sets how large the
-    strokes are. `layer_weights` multiply the style loss of single layers, 1 where not named.
+    Training crops grow from half of `size` to `size`. `style_size` is the short side of the style
+    picture in training: its ratio to `size` sets how large the strokes are. `layer_weights`
+    multiply the style loss of single layers (1 where not named).
 
-    `base` is the style, or the shipped base network, that the weights start from ("auto": the
-    latter for the default network); empty: random ones. `only_norm` trains nothing but the scales
-    and shifts of the norms. `many` makes such a base: every picture is a style of its own, with
-    norms of its own. `steps` is 0 for as many as are good for that start; `patience` steps without
-    progress end the first half of a training early, 0 is never. `keep` checkpoints are kept.
-
-    `lighting` is how far the light of the photos that the network sees is changed, from 0 to 1.
+    `base` is the style or the shipped base network that training starts from ("auto": the shipped
+    base for the default network; empty: random weights). With `many`, training makes such a base:
+    every picture is a style of its own, with its own norms.
     """
 
-    steps: int = 0
-    batch_size: int = 2
-    size: int = 256
-    style_size: int = 512
+    steps: int = option(0, "Optimizer steps (0: a good number for that start).", least=0)
+    batch_size: int = option(2, "Photos per step.", least=1)
+    size: int = option(
+        256, "Side of the training crops at the end, in pixels.", least=32, most=4096
+    )
+    style_size: int = option(
+        512,
+        "Short side of the style picture, in pixels. Larger makes larger strokes.",
+        least=32,
+        most=4096,
+    )
     base: str = AUTO
-    only_norm: bool = False
+    only_norm: bool = option(False, "Train the norms only: a style of 0.1 MB that needs its base.")
     many: bool = False
-    patience: int = 0
-    content_weight: float = 1.0
-    style_weight: float = 1.0
+    patience: int = option(
+        0, "Stop early after this many steps without progress (0: never).", least=0
+    )
+    content_weight: float = option(1.0, "Weight of the photo's content.", least=0)
+    style_weight: float = option(1.0, "Weight of the style.", least=0)
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
-    tone_weight: float = 2.0
-    even_weight: float = 1.0
-    tv_weight: float = 0.05
-    lighting: float = 1.0
-    lr: float = 0.02
-    seed: int = 0
-    device: str = "auto"
-    precision: str = "auto"
-    vgg: str = "shipped"
-    preview_every: int = 200
-    checkpoint_every: int = 100
-    keep: int = 2
+    tone_weight: float = option(
+        2.0, "Weight of light areas staying lighter than dark ones.", least=0
+    )
+    even_weight: float = option(
+        1.0, "Weight of even colour where the photo's colour is even.", least=0
+    )
+    tv_weight: float = option(0.05, "Weight of smoothness (total variation).", least=0)
+    lighting: float = option(
+        1.0, "How much the light of the training photos varies, from 0 to 1.", least=0, most=1
+    )
+    lr: float = option(0.02, "Learning rate.", above=0)
+    seed: int = option(0, "Random seed. Same seed, same style.", least=0, most=2**32 - 1)
+    device: str = option(AUTO, DEVICE_HELP)
+    precision: str = option(AUTO, PRECISION_HELP, choices=PRECISIONS)
+    vgg: str = option(
+        "shipped",
+        "VGG-16 weights: shipped, or torchvision (downloads 528 MB once).",
+        choices=VGG_SOURCES,
+    )
+    preview_every: int = option(200, "Steps between preview sheets (0: one, at the end).", least=0)
+    checkpoint_every: int = option(100, "Steps between checkpoints.", least=1)
+    keep: int = option(2, "Number of checkpoints to keep.", least=1)
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "checkpoint_every", "keep"):
-            _at_least(name, getattr(self, name), 1)
-        for name in ("steps", "patience"):
-            _at_least(name, getattr(self, name), 0)
-        for name in ("size", "style_size"):
-            _between(name, getattr(self, name), 32, 4096)
-        for name in ("content_weight", "style_weight", "tone_weight", "even_weight", "tv_weight"):
-            _at_least(name, getattr(self, name), 0)
-        if not 0 <= self.lighting <= 1:
-            raise UsageError(f"lighting is {self.lighting}", "it must be from 0 to 1")
-        _at_least("preview_every", self.preview_every, 0)
-        _between("seed", self.seed, 0, 2**32 - 1)
+        super().__post_init__()
         if self.content_weight == 0 and self.style_weight == 0:
             raise UsageError("content_weight and style_weight are both 0", "give one a value")
-        if not 0 < self.lr < LARGEST:
-            raise UsageError(f"lr is {self.lr}", "it must be more than 0")
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("vgg", self.vgg, VGG_SOURCES)
         for layer, weight in self.layer_weights.items():
-            _one_of("a layer with a weight", layer, STYLE_LAYERS)
+            check_choice("a layer with a weight", layer, STYLE_LAYERS)
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise UsageError(f"the weight of {layer} is {weight!r}", "it must be a number")
-            _at_least(f"the weight of {layer}", weight, 0)
+            check_number(f"the weight of {layer}", weight, least=0)
         if self.only_norm and not self.base:
-            raise UsageError(
-                "only norms of random weights cannot be trained", "give --from a style"
-            )
+            hint = "give --from a style"
+            raise UsageError("only norms of random weights cannot be trained", hint)
         if self.many and self.only_norm:
-            raise UsageError(
-                "a base of many styles is more than its norms", "leave out --only-norm"
-            )
+            hint = "leave out --only-norm"
+            raise UsageError("a base of many styles is more than its norms", hint)
 
     def weight(self, loss: str) -> float:
         """What multiplies the loss of that name in the total."""
@@ -182,93 +142,99 @@ class TrainConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class Look(_Settings):
-    """What is made of the network's result, without any training.
+class Look(Settings):
+    """Changes to the network's result that need no training.
 
-    `strength` 0 is the photo, 1 the stylized picture. `preserve_color` takes lightness from the
-    stylized picture and colour from the photo. `background` says what becomes of everything outside
-    of a photo's mask: stylized, kept as it is, or transparent. With `even_light`, light that falls
-    off to one side or to the corners is taken out of what the network sees, unless the photo is
-    transparent or has a mask that counts. `stroke` is the size of the strokes in relation to the
-    picture, 1 that of the training; without, they are as large in pixels. `statistics` are those of
-    the whole photo ("exact") or, if it is large, of a "thumbnail".
+    `background` says what happens outside of a photo's mask. `even_light` applies unless the photo
+    has transparency or a mask in use. `stroke` None leaves strokes at their size in pixels.
+    `statistics` "thumbnail" affects large photos only.
     """
 
-    strength: float = 1.0
-    preserve_color: bool = False
-    background: str = "stylize"
-    even_light: bool = True
-    stroke: float | None = None
-    statistics: str = "exact"
-
-    def __post_init__(self) -> None:
-        if self.stroke is not None and not 0.1 <= self.stroke <= 4:
-            raise UsageError(f"stroke is {self.stroke}", "it must be from 0.1 to 4")
-        _one_of("statistics", self.statistics, STATISTICS)
-        _one_of("background", self.background, BACKGROUNDS)
-        if not 0 <= self.strength <= 1:
-            raise UsageError(f"strength is {self.strength}", "it must be from 0 to 1")
+    strength: float = option(
+        1.0, "From 0 (the photo) to 1 (the full style).", LOOK, least=0, most=1
+    )
+    preserve_color: bool = option(False, "Keep the photo's colours.", LOOK)
+    background: str = option("stylize", choices=BACKGROUNDS)
+    even_light: bool = option(
+        True, "Even out light that falls off to one side or to the corners.", LOOK
+    )
+    stroke: float | None = option(None, least=0.1, most=4)
+    statistics: str = option(
+        "exact",
+        "exact, or thumbnail: an approximation for huge photos that needs almost no memory.",
+        MACHINE,
+        choices=STATISTICS,
+    )
 
     @property
     def plain(self) -> bool:
-        """Whether the network's result is left as it is."""
+        """Whether the network's result stays as it is."""
         return self.strength == 1 and not self.preserve_color and not self.masked
 
     @property
     def masked(self) -> bool:
-        """Whether it matters what is product in a photo."""
+        """Whether product and background are treated differently."""
         return self.background != "stylize"
 
 
 @dataclass(frozen=True)
-class ApplyConfig(_Settings):
+class ApplyConfig(Settings):
     """How photos are stylized, and what is written.
 
-    `size` is the longest side in pixels (None: as the photo is). `format` is that of the outputs,
-    `quality` what its lossy encoder is given (None: a good one), `name` the pattern of file names.
-    `masks` is a folder that mirrors the inputs, with a mask for some or all photos. `anchor` is a
-    photo whose statistics hold those of all others, or "auto" for the mean of the set; how far is
-    `anchor_weight`, and no variance falls below `anchor_floor` times that of the anchor. `strip`
-    leaves all metadata out, `strip_gps` the place. A picture of more than `max_megapixels`, all
-    frames together, is refused. `max_memory` is in bytes, for the device and for the host (None:
-    half of what is free).
+    `masks` is a folder that mirrors the inputs and holds masks for some or all photos. `anchor` is
+    a reference photo, or "auto" for the mean of the set. `max_memory` is in bytes, for the device
+    and for the host (None: half of what is free).
     """
 
-    size: int | None = None
-    batch_size: int = 1
-    device: str = "auto"
-    precision: str = "auto"
-    overwrite: bool = False
-    fail_fast: bool = False
+    size: int | None = option(
+        None, "Longest side in pixels; larger photos are scaled down.", FILES, least=1
+    )
+    batch_size: int = option(
+        1, "Photos of one size that go through the network at once.", MACHINE, least=1
+    )
+    device: str = option(AUTO, DEVICE_HELP, MACHINE)
+    precision: str = option(AUTO, PRECISION_HELP, MACHINE, choices=PRECISIONS)
+    overwrite: bool = option(
+        False, "Redo everything, and replace files that stylize did not write.", RUN
+    )
+    fail_fast: bool = option(False, "Stop at the first failure.", RUN)
     look: Look = field(default_factory=Look)
-    masks: str | None = None
-    anchor: str | None = None
-    anchor_weight: float = 0.5
-    anchor_floor: float = 0.1
-    format: str = "keep"
-    quality: int | None = None
-    name: str = "{stem}{suffix}"
-    strip: bool = False
-    strip_gps: bool = False
-    max_megapixels: float = 200.0
+    masks: str | None = option(
+        None,
+        "Folder that mirrors the inputs and holds masks (white: product), as rembg writes them. "
+        "Implies --keep-background unless --cut-out is given.",
+        LOOK,
+        metavar="DIR",
+    )
+    anchor: str | None = option(
+        None,
+        "Pull the statistics of all photos towards those of this photo, or of the set.",
+        LOOK,
+        metavar="PHOTO|auto",
+    )
+    anchor_weight: float = option(0.5, "How far to pull, from 0 to 1.", LOOK, least=0, most=1)
+    anchor_floor: float = option(
+        0.1, "Smallest variance, as a share of the anchor's, from 0 to 1.", LOOK, least=0, most=1
+    )
+    format: str = option("keep", f"{', '.join(OUTPUT_FORMATS)}.", FILES, choices=OUTPUT_FORMATS)
+    quality: int | None = option(
+        None, "1 to 100, for JPEG (default 95), WebP (95) and AVIF (90).", FILES, least=1, most=100
+    )
+    name: str = option(
+        "{stem}{suffix}", "Pattern of file names, such as {stem}-{style}{suffix}.", FILES
+    )
+    strip: bool = option(False, "Remove all metadata (EXIF, XMP, IPTC).", FILES)
+    strip_gps: bool = option(False, "Remove GPS coordinates.", FILES)
+    max_megapixels: float = option(
+        200.0, "Refuse larger pictures. All frames of an animation count.", FILES, above=0
+    )
     max_memory: float | None = None
 
     def __post_init__(self) -> None:
-        if self.size is not None:
-            _at_least("size", self.size, 1)
-        _at_least("batch_size", self.batch_size, 1)
-        _one_of("precision", self.precision, PRECISIONS)
-        _one_of("format", self.format, OUTPUT_FORMATS)
-        if self.quality is not None:
-            _between("quality", self.quality, 1, 100)
-        for name in ("anchor_weight", "anchor_floor"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)}", "it must be from 0 to 1")
-        if not 0 < self.max_megapixels < LARGEST:
-            raise UsageError(f"max_megapixels is {self.max_megapixels}", "it must be more than 0")
+        super().__post_init__()
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:
             raise UsageError(f"max_memory is {self.max_memory}", "give one such as 4GB")
-        _file_name_pattern(self.name)
+        _check_name_pattern(self.name)
         if self.look.background == "transparent" and self.format == "jpg":
             raise UsageError("JPEG has no transparency", "choose another format: png, webp, avif")
         if self.anchor is not None and self.look.stroke is not None:
@@ -282,19 +248,16 @@ class ApplyConfig(_Settings):
 
 
 @dataclass(frozen=True)
-class AuditLimits(_Settings):
-    """What a set must keep to: `max_spread` and `max_outliers`; None is no limit."""
+class AuditLimits(Settings):
+    """The limits that a set of photos must keep; None is no limit."""
 
-    max_spread: float | None = None
-    max_outliers: int | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_spread", "max_outliers"):
-            if getattr(self, name) is not None:
-                _at_least(name, getattr(self, name), 0)
+    max_spread: float | None = option(
+        None, "Exit with 1 if the spread of the set is larger.", least=0
+    )
+    max_outliers: int | None = option(None, "Exit with 1 if there are more outliers.", least=0)
 
     def broken(self, spread: float, outliers: int) -> list[str]:
-        """In words, which limits are not kept."""
+        """The limits that are broken, in words."""
         found = []
         if self.max_spread is not None and spread > self.max_spread:
             found.append(f"spread {spread:.3f}, more than {self.max_spread:g}")
@@ -303,7 +266,7 @@ class AuditLimits(_Settings):
         return found
 
 
-def _file_name_pattern(name: str) -> None:
+def _check_name_pattern(name: str) -> None:
     hint = "such as {stem}-{style}{suffix}: it must hold {stem} and end in {suffix}"
     try:
         parts = list(string.Formatter().parse(name))

@@ -2,41 +2,40 @@
 
 import os
 import sys
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
 
 from stylize.cli import terminal
-from stylize.cli.common import (
+from stylize.cli.options import (
     SOME_FAILED,
-    Device,
     Json,
     Norm,
-    Precision,
     complete_style,
-    err,
     interruptible,
-    out,
+    with_settings,
 )
-from stylize.config import (
-    NORM_BACKENDS,
-    NORM_VARIABLE,
-    OUTPUT_FORMATS,
-    ApplyConfig,
-    Look,
-    parse_size,
-)
+from stylize.cli.terminal import ProgressBar, count, print_line, shown
+from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look, parse_size
 from stylize.errors import UsageError
-from stylize.events import ApplyDone, Planned
+from stylize.events import (
+    ApplyDone,
+    ApplyStarted,
+    Backend,
+    Event,
+    PhotoBegun,
+    PhotoDone,
+    PhotoFailed,
+    Planned,
+)
 
-_APPLY = ApplyConfig()
-
-NATIVE, AUTO = "native", "auto"  # --stroke, --max-memory: no number
-
-# Headings in `stylize apply --help`.
-RUN, LOOK, FILES, MACHINE = "The run", "The look", "The files", "The machine"
+NATIVE = "native"  # of --stroke: no number
 
 EPILOG = (
     "Examples:\n\n"
@@ -49,50 +48,31 @@ EPILOG = (
 )
 
 
+@with_settings(Look, ApplyConfig)
 def apply(
     style: Annotated[
         str,
         typer.Argument(
             metavar="STYLE",
-            help="A style's name (see `stylize styles`) or file.",
+            help="Name (see `stylize styles`) or file of a style.",
             autocompletion=complete_style,
         ),
     ],
     inputs: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="INPUT...", help="Photos and folders of photos; - reads paths from stdin."
-        ),
+        typer.Argument(metavar="INPUT...", help="Photos and folders. - reads paths from stdin."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the results; mirrors the inputs.")
     ],
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only say what would be done.", rich_help_panel=RUN)
+        bool, typer.Option("--dry-run", help="Only print what would be done.", rich_help_panel=RUN)
     ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite",
-            help="Do everything anew, and replace files that stylize did not write.",
-            rich_help_panel=RUN,
-        ),
-    ] = _APPLY.overwrite,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=RUN)
-    ] = _APPLY.fail_fast,
-    strength: Annotated[
-        float, typer.Option(help="From 0, the photo, to 1, the full style.", rich_help_panel=LOOK)
-    ] = _APPLY.look.strength,
-    preserve_color: Annotated[
-        bool,
-        typer.Option("--preserve-color", help="Keep the photo's colours.", rich_help_panel=LOOK),
-    ] = _APPLY.look.preserve_color,
     keep_background: Annotated[
         bool,
         typer.Option(
             "--keep-background",
-            help="Stylize the product only: what is opaque, or not flat background.",
+            help="Stylize the product only: what is opaque, or stands out from a flat background.",
             rich_help_panel=LOOK,
         ),
     ] = False,
@@ -100,183 +80,69 @@ def apply(
         bool,
         typer.Option(
             "--cut-out",
-            help="Stylize the product only, and make the rest transparent (PNG, WebP, AVIF, TIFF).",
+            help="Stylize the product only; make the rest transparent (PNG, WebP, AVIF, TIFF).",
             rich_help_panel=LOOK,
         ),
     ] = False,
-    even_light: Annotated[
-        bool,
-        typer.Option(
-            help="Take out light that falls off to one side or to the corners.",
-            rich_help_panel=LOOK,
-        ),
-    ] = _APPLY.look.even_light,
     stroke: Annotated[
         str,
         typer.Option(
-            help="Size of the strokes in relation to the picture, 1 as in training (0.1 to 4); or "
-            "native: the same number of pixels in all photos.",
+            help="Stroke size relative to the picture, 1 as in training (0.1 to 4), or native: "
+            "the same number of pixels in every photo.",
             rich_help_panel=LOOK,
         ),
     ] = NATIVE,
-    masks: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder that mirrors the inputs, with masks (white: product), as rembg makes "
-            "them; implies --keep-background, unless --cut-out.",
-            rich_help_panel=LOOK,
-        ),
-    ] = _APPLY.masks,
-    anchor: Annotated[
-        str | None,
-        typer.Option(
-            metavar="REF|auto",
-            help="Hold the statistics of all photos near those of this one, or of the set.",
-            rich_help_panel=LOOK,
-        ),
-    ] = _APPLY.anchor,
-    anchor_weight: Annotated[
-        float, typer.Option(help="How near: from 0 to 1.", rich_help_panel=LOOK)
-    ] = _APPLY.anchor_weight,
-    anchor_floor: Annotated[
-        float,
-        typer.Option(
-            help="No variance falls below so much of the anchor's: from 0 to 1.",
-            rich_help_panel=LOOK,
-        ),
-    ] = _APPLY.anchor_floor,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            help="Longest side in pixels; larger photos are scaled down.", rich_help_panel=FILES
-        ),
-    ] = _APPLY.size,
-    format: Annotated[  # noqa: A002 the option's name
-        str, typer.Option(help=f"{', '.join(OUTPUT_FORMATS)}.", rich_help_panel=FILES)
-    ] = _APPLY.format,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            help="1 to 100, of JPEG (default 95), WebP (95) and AVIF (90).", rich_help_panel=FILES
-        ),
-    ] = _APPLY.quality,
-    name: Annotated[
-        str,
-        typer.Option(
-            help="Pattern of file names, such as {stem}-{style}{suffix}.", rich_help_panel=FILES
-        ),
-    ] = _APPLY.name,
-    strip: Annotated[
-        bool,
-        typer.Option(
-            "--strip", help="Leave out all metadata (EXIF, XMP, IPTC).", rich_help_panel=FILES
-        ),
-    ] = _APPLY.strip,
-    strip_gps: Annotated[
-        bool,
-        typer.Option("--strip-gps", help="Leave out GPS coordinates.", rich_help_panel=FILES),
-    ] = _APPLY.strip_gps,
-    max_megapixels: Annotated[
-        float,
-        typer.Option(
-            help="Refuse larger pictures; all frames of an animation count.", rich_help_panel=FILES
-        ),
-    ] = _APPLY.max_megapixels,
-    batch_size: Annotated[
-        int,
-        typer.Option(
-            help="Photos of one size that go through the network at once.",
-            rich_help_panel=MACHINE,
-        ),
-    ] = _APPLY.batch_size,
     max_memory: Annotated[
         str,
         typer.Option(
-            help="Such as 700MB or 4GB, for the device and for the host; photos that need more go "
-            "through in strips, with the same result. auto: half of what is free.",
+            help="Memory limit, such as 700MB or 4GB. Photos that need more are stylized in "
+            "strips, with the same result. auto: half of what is free.",
             rich_help_panel=MACHINE,
         ),
     ] = AUTO,
-    statistics: Annotated[
-        str,
-        typer.Option(
-            help="exact, or thumbnail: an approximation for huge photos, which keeps next to "
-            "nothing in memory.",
-            rich_help_panel=MACHINE,
-        ),
-    ] = _APPLY.look.statistics,
-    device: Device = _APPLY.device,
-    precision: Precision = _APPLY.precision,
-    norm: Norm = NORM_BACKENDS[0],
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say failures only.")] = False,
+    norm: Norm = AUTO,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
     verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Say how each photo goes through, and its memory."),
+        bool, typer.Option("--verbose", "-v", help="Print how each photo is computed.")
     ] = False,
     json: Json = False,
+    **settings: Any,
 ) -> None:
     """Stylize photos and folders of photos.
 
-    Subfolders are mirrored below the output folder and photos keep their format. A photo that
-    cannot be stylized is named at the end and never stops the others (exit code 1). Run again,
-    it does what is new or has changed, and leaves alone what is up to date.
+    Subfolders are mirrored below the output folder, and photos keep their format. A photo that
+    cannot be stylized is named at the end and never stops the others (exit code 1). Run the
+    command again to do only what is new or has changed.
     """
-    config = ApplyConfig(
-        size=size,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        overwrite=overwrite,
-        fail_fast=fail_fast,
-        look=Look(
-            strength,
-            preserve_color,
-            _background(keep=keep_background, cut_out=cut_out, masks=masks is not None),
-            even_light,
-            _stroke(stroke),
-            statistics,
-        ),
-        masks=masks,
-        anchor=anchor,
-        anchor_weight=anchor_weight,
-        anchor_floor=anchor_floor,
-        format=format,
-        quality=quality,
-        name=name,
-        strip=strip,
-        strip_gps=strip_gps,
-        max_megapixels=max_megapixels,
-        max_memory=None if max_memory == AUTO else parse_size(max_memory),
+    background = _background(
+        keep=keep_background, cut_out=cut_out, masks=settings["masks"] is not None
     )
-    listed = _read_list() if Path("-") in inputs else []
+    config = ApplyConfig(
+        look=Look(background=background, stroke=_parse_stroke(stroke), **Look.own(settings)),
+        max_memory=None if max_memory == AUTO else parse_size(max_memory),
+        **ApplyConfig.own(settings),
+    )
+    listed = _read_paths() if Path("-") in inputs else []
     inputs = [path for path in inputs if path != Path("-")]
     if dry_run:
-        from stylize.batch.tasks import look_over
-
-        plan, tasks = look_over(style, inputs, output, config, listed)
-        planned = [Planned(t.job.source, t.job.target, t.state) for t in tasks]
-        if json:
-            deque(terminal.print_json(planned), maxlen=0)
-        else:
-            terminal.print_plan(out, planned, plan.ignored)
+        _print_dry_run(style, inputs, output, config, listed, json=json)
         return
     os.environ[NORM_VARIABLE] = norm
-    # Large pages for tensors: photos of ever other sizes tear fewer holes into the heap.
+    # Large pages for tensors: photos of different sizes fragment the heap less.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     from PIL import Image
 
     from stylize.batch.apply import apply as run
 
-    Image.MAX_IMAGE_PIXELS = None  # of this process: --max-megapixels is the limit, lower or higher
+    Image.MAX_IMAGE_PIXELS = None  # in this process: --max-megapixels is the limit instead
 
     running = run(style, inputs, output, config, listed)
     if json:
         events = terminal.print_json(running)
     elif quiet:
-        events = terminal.draw_failures(running, err)
+        events = print_failures(running, terminal.err)
     else:
-        events = terminal.draw_apply(running, out, verbose=verbose)
+        events = print_progress(running, terminal.out, verbose=verbose)
     complete = True
     with interruptible():
         for event in events:
@@ -292,15 +158,134 @@ def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:
     return "transparent" if cut_out else "keep" if keep or masks else "stylize"
 
 
-def _stroke(text: str) -> float | None:
+def _parse_stroke(text: str) -> float | None:
     try:
         return None if text == NATIVE else float(text)
     except ValueError:
         raise UsageError(f"--stroke is {text!r}", "give a number, or native") from None
 
 
-def _read_list() -> list[Path]:
-    """The paths on stdin: one a line, or with NUL behind each, as `find -print0` writes them."""
+def _read_paths() -> list[Path]:
+    """The paths on stdin: one per line, or separated by NUL, as `find -print0` writes them."""
     text = sys.stdin.buffer.read()
     names = text.split(b"\0") if b"\0" in text else text.splitlines()
     return [Path(os.fsdecode(name)) for name in names if name]
+
+
+def _print_dry_run(
+    style: str,
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    listed: Sequence[Path],
+    *,
+    json: bool,
+) -> None:
+    from stylize.batch.tasks import look_over
+
+    plan, tasks = look_over(style, inputs, output, config, listed)
+    planned = [Planned(task.job.source, task.job.target, task.state) for task in tasks]
+    if json:
+        deque(terminal.print_json(planned), maxlen=0)
+    else:
+        print_plan(planned, plan.ignored, terminal.out)
+
+
+def print_plan(plan: Sequence[Planned], ignored: int, console: Console) -> None:
+    """Every photo with its output and the state of that, then the number of each state."""
+    width = max((len(event.state) for event in plan), default=0)
+    for event in plan:
+        line = f"{event.state:>{width}}  {shown(event.source)} -> {shown(event.target)}"
+        print_line(console, line)
+    counts = Counter(event.state for event in plan)
+    parts = [f"{number} {state}" for state, number in sorted(counts.items())]
+    parts += [count(ignored, "other file") + " ignored"] if ignored else []
+    print_line(console, f"{count(len(plan), 'photo')}: {', '.join(parts)}")
+
+
+def print_failures(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A line for each failure and for a run that stopped early; passes the events on."""
+    for event in events:
+        if isinstance(event, PhotoFailed):
+            print_line(console, f"{shown(event.source)}: {shown(event.reason)}")
+        elif isinstance(event, ApplyDone) and event.stopped:
+            print_line(console, _stopped(event))
+        yield event
+
+
+def print_progress(
+    events: Iterable[Event], console: Console, *, verbose: bool = False
+) -> Iterator[Event]:
+    """A progress bar while photos are stylized, then a table; passes the events on.
+
+    `verbose` prints how each photo is computed.
+    """
+    ignored, megapixels = 0, 0.0
+    failed: list[PhotoFailed] = []
+    warned: list[PhotoDone] = []
+    with ProgressBar() as bar:
+        for event in events:
+            match event:
+                case Backend():
+                    console.print(terminal.backend_line(event), style="dim")
+                case ApplyStarted():
+                    bar.start(event.photos, event.style)
+                    ignored = event.ignored
+                case PhotoBegun() if verbose:
+                    tqdm.write(_how(event), file=console.file)
+                case PhotoDone():
+                    megapixels += event.width * event.height * event.frames / 1e6
+                    bar.show(f"{megapixels / max(bar.seconds, 1e-9):.2f} megapixels/s")
+                    bar.update()
+                    if event.warnings:
+                        warned.append(event)
+                case PhotoFailed():
+                    failed.append(event)
+                    bar.update()
+                case ApplyDone():
+                    bar.close()
+                    print_outcome(console, failed, [(p.source, p.warnings) for p in warned])
+                    console.print(_summary(event, ignored))
+            yield event
+
+
+def print_outcome(
+    console: Console,
+    failed: Iterable[PhotoFailed],
+    warned: Iterable[tuple[Path, Sequence[str]]],
+) -> None:
+    """Tables of the photos that came with warnings, and of those that failed."""
+    rows = ((path, "; ".join(warnings)) for path, warnings in warned)
+    terminal.print_reasons(console, "Done, with warnings", rows)
+    terminal.print_reasons(console, "Failed", ((photo.source, photo.reason) for photo in failed))
+
+
+def _summary(done: ApplyDone, ignored: int) -> Table:
+    table = Table(show_header=False)
+    table.add_row("stylized", f"{count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
+    if done.current:
+        table.add_row("up to date", count(done.current, "photo"))
+    if done.failed:
+        table.add_row("failed", f"[red]{count(done.failed, 'photo')}[/red]")
+    if done.failures:
+        table.add_row("", terminal.path_cell(done.failures))
+    if done.stopped:
+        table.add_row("stopped", f"[red]{_stopped(done)}[/red]")
+    if ignored:
+        table.add_row("ignored", f"{count(ignored, 'other file')}")
+    if done.done and done.seconds:
+        speed = f"{done.done / done.seconds:.2f} photos/s, "
+        speed += f"{done.megapixels / done.seconds:.2f} megapixels/s"
+        table.add_row("time", f"{done.seconds:.1f} s, {speed}")
+    table.add_row("output", terminal.path_cell(done.output))
+    return table
+
+
+def _how(event: PhotoBegun) -> str:
+    megapixels = event.width * event.height / 1e6
+    memory = f"up to {event.memory / 1e9:.1f} GB in all"
+    return f"{shown(event.source)}: {megapixels:.1f} megapixels {event.way}, {memory}"
+
+
+def _stopped(done: ApplyDone) -> str:
+    return f"{done.stopped}: {count(done.left, 'photo')} not begun"

@@ -1,26 +1,38 @@
-"""`stylize audit`: how far a set of pictures, or a style under other lights, is from one look."""
+"""`stylize audit`: how far a set of photos, or a style under other lights, is from one look."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from tqdm import tqdm
 
-from stylize.cli import progress_audit
-from stylize.cli.common import (
+from stylize.cli import terminal
+from stylize.cli.options import (
     SOME_FAILED,
     Device,
     Json,
     Precision,
     complete_style,
     interruptible,
-    out,
+    with_settings,
 )
-from stylize.cli.terminal import print_json
-from stylize.config import AuditLimits
+from stylize.cli.terminal import ProgressBar, shown
+from stylize.config import AUTO, AuditLimits
 from stylize.errors import UsageError
-from stylize.events import AuditDone, LightingDone
-
-_LIMITS = AuditLimits()
+from stylize.events import (
+    AuditDone,
+    AuditStarted,
+    Event,
+    LightingDone,
+    LightingMeasured,
+    PhotoAudited,
+    PhotoFailed,
+    PhotoSeen,
+)
 
 EPILOG = (
     "Examples:\n\n"
@@ -28,20 +40,22 @@ EPILOG = (
     "stylize audit painted/ --max-spread 0.4 --max-outliers 0 --json\n\n"
     "stylize audit photos/ --lighting woodblock"
 )
+FARTHEST = 10  # photos in the table, beside all outliers
 
 
+@with_settings(AuditLimits)
 def audit(
     folder: Annotated[
         Path,
         typer.Argument(
             metavar="FOLDER",
-            help="Photos, or what `stylize apply` has written: then with the set before.",
+            help="Photos, or the output of `stylize apply`, which is compared with its sources.",
         ),
     ],
     style: Annotated[
         str | None,
         typer.Option(
-            help="Also say how far the photos are from this style's picture.",
+            help="Also measure how far the photos are from this style's picture.",
             autocompletion=complete_style,
         ),
     ] = None,
@@ -49,33 +63,28 @@ def audit(
         str | None,
         typer.Option(
             metavar="STYLE",
-            help="Stylize each photo under twelve lightings, and say how much the results differ.",
+            help="Stylize each photo under twelve lights, and measure how much the results differ.",
             autocompletion=complete_style,
         ),
     ] = None,
-    max_spread: Annotated[
-        float | None, typer.Option(help="Exit with 1 if the set's spread is larger.")
-    ] = _LIMITS.max_spread,
-    max_outliers: Annotated[
-        int | None, typer.Option(help="Exit with 1 if there are more outliers.")
-    ] = _LIMITS.max_outliers,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Device = AUTO,
+    precision: Precision = AUTO,
     json: Json = False,
+    **settings: Any,
 ) -> None:
-    """Say how far a set of photos is from one look, and which of them do not belong.
+    """Measure how far a set of photos is from one look, and name those that do not belong.
 
-    Compared are VGG-16's channel statistics, lightness and colour of product and ground, how much
-    of the picture the product fills, and the scale of strokes. The spread is the mean distance from
-    the set's centre: 0 for equal pictures. Exit codes: 0 within the limits, 1 not, or a photo could
-    not be read.
+    Compares VGG-16 channel statistics, lightness and colour of product and background, the share
+    of the picture that the product fills, and the scale of strokes. The spread is the mean
+    distance from the centre of the set: 0 for equal pictures. Exit codes: 0 within the limits, 1
+    beyond them or a photo could not be read.
     """
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None  # of this process: an audit has a limit of its own
-    limits = AuditLimits(max_spread, max_outliers)
+    Image.MAX_IMAGE_PIXELS = None  # in this process: an audit has its own limit
+    limits = AuditLimits(**settings)
     if lighting is not None:
-        if style is not None or max_outliers is not None:
+        if style is not None or limits.max_outliers is not None:
             raise UsageError("--lighting goes with --max-spread only", "leave out the others")
         from stylize.consistency.lighting_audit import light_spread
 
@@ -84,17 +93,79 @@ def audit(
         from stylize.consistency.audit import audit as run
 
         running = run(folder, style, device, precision)
-    events = print_json(running) if json else progress_audit.draw_audit(running, out)
     broken: list[str] = []
     failed = 0
     with interruptible():
-        for event in events:
+        for event in (
+            terminal.print_json(running) if json else print_progress(running, terminal.out)
+        ):
             if isinstance(event, AuditDone | LightingDone):
                 failed = event.failed
                 outliers = event.outliers if isinstance(event, AuditDone) else 0
                 broken = limits.broken(event.spread, outliers)
     if not json:
         for text in broken:
-            out.print(text, style="red")
+            terminal.out.print(text, style="red")
     if broken or failed:
         raise typer.Exit(SOME_FAILED)
+
+
+def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A progress bar while photos are measured, then tables; passes the events on."""
+    audited: list[PhotoAudited] = []
+    with ProgressBar() as bar:
+        for event in events:
+            match event:
+                case AuditStarted():
+                    bar.start(event.photos, "audit")
+                case PhotoSeen() | LightingMeasured():
+                    bar.update()
+                case PhotoFailed():
+                    line = f"{shown(event.source)}: {shown(event.reason)}"
+                    tqdm.write(line, file=console.file)
+                    bar.update()
+                case PhotoAudited():
+                    audited.append(event)
+                case AuditDone():
+                    bar.close()
+                    print_audit(console, event, audited)
+                case LightingDone():
+                    bar.close()
+                    console.print(_lightings(event))
+            yield event
+
+
+def print_audit(
+    console: Console, done: AuditDone, audited: Sequence[PhotoAudited], farthest: int = FARTHEST
+) -> None:
+    """The outliers, filled up to `farthest` photos from the centre, then the spread."""
+    listed = [photo for photo in audited if photo.reasons]
+    listed += [photo for photo in audited if not photo.reasons][: max(0, farthest - len(listed))]
+    table = Table("photo", "distance", "before", "style", "why it does not belong")
+    for photo in listed:
+        numbers = (photo.distance, photo.before, photo.style_distance)
+        cells = ("" if number is None else f"{number:.3f}" for number in numbers)
+        reasons = Text("\n".join(photo.reasons), style="red")
+        table.add_row(terminal.path_cell(photo.path), *cells, reasons)
+    if listed:
+        console.print(table)
+    summary = Table(show_header=False)
+    before = f" (before: {done.spread_before:.3f})" if done.spread_before is not None else ""
+    summary.add_row("spread", f"{done.spread:.3f}{before}")
+    if done.style_distance is not None:
+        summary.add_row("from the style", f"{done.style_distance:.3f}")
+    summary.add_row("photos", str(done.photos))
+    summary.add_row("outliers", str(done.outliers))
+    if done.failed:
+        summary.add_row("failed", f"[red]{done.failed}[/red]")
+    console.print(summary)
+
+
+def _lightings(done: LightingDone) -> Table:
+    table = Table("light", "photos", "stylized", title="CIEDE2000", title_justify="left")
+    for light, after in done.after.items():
+        table.add_row(light, f"{done.before[light]:.1f}", f"{after:.1f}")
+    table.add_section()
+    spreads = (f"[bold]{spread:.1f}[/bold]" for spread in (done.spread_before, done.spread))
+    table.add_row("[bold]all[/bold]", *spreads)
+    return table

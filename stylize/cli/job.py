@@ -1,15 +1,35 @@
 """`stylize job`: a brand's job from one file."""
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Table
 
-from stylize.cli import progress_job
-from stylize.cli.common import SOME_FAILED, Json, interruptible, out
-from stylize.cli.terminal import print_json
+from stylize.cli import terminal
+from stylize.cli.apply import print_outcome
+from stylize.cli.audit import print_audit
+from stylize.cli.options import SOME_FAILED, Json, interruptible
+from stylize.cli.terminal import ProgressBar, print_line, shown
 from stylize.consistency.job_file import read_brand, write_example
-from stylize.events import JobDone
+from stylize.events import (
+    ApplyDone,
+    ApplyStarted,
+    AuditDone,
+    AuditStarted,
+    Event,
+    JobDone,
+    Note,
+    PhotoAudited,
+    PhotoDone,
+    PhotoFailed,
+    PhotoSeen,
+    VariantPlanned,
+    VariantStarted,
+)
 
 app = typer.Typer(
     name="job",
@@ -25,38 +45,112 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="A job file (TOML)."
 def new(file: _File) -> None:
     """Write a commented job file to start from."""
     write_example(file)
-    progress_job.print_next_steps(out, file)
+    name = shown(file)
+    steps = f"edit it, then: stylize job check {name}, stylize job run {name}"
+    print_line(terminal.out, f"wrote {name}; {steps}")
 
 
 @app.command(epilog="Example:\n\nstylize job check brand.toml")
 def check(file: _File, json: Json = False) -> None:
-    """Check a job file, and say what a run would do; changes nothing."""
+    """Check a job file and print what a run would do. Changes nothing."""
     from stylize.consistency.job import check_job
 
     plan = check_job(read_brand(file))
     if json:
-        for _ in print_json(plan):
-            pass
+        deque(terminal.print_json(plan), maxlen=0)
     else:
-        progress_job.print_plan(out, plan)
+        terminal.out.print(_plan(plan))
 
 
 @app.command(epilog="Examples:\n\nstylize job run brand.toml\n\nstylize job run brand.toml --json")
 def run(file: _File, json: Json = False) -> None:
     """Do what is new or has changed, audit the result, and write the report.
 
-    Exit codes: 0 all is done and within the limits, 1 not, 2 the job cannot be run as it is.
+    Exit codes: 0 everything is done and within the limits, 1 not, 2 the job file is wrong.
     """
     from PIL import Image
 
     from stylize.consistency.job import run_job
 
-    Image.MAX_IMAGE_PIXELS = None  # of this process: max_megapixels is the limit
+    Image.MAX_IMAGE_PIXELS = None  # in this process: max_megapixels is the limit instead
     running = run_job(read_brand(file))
     complete = True
     with interruptible():
-        for event in print_json(running) if json else progress_job.draw_job(running, out):
+        for event in (
+            terminal.print_json(running) if json else print_progress(running, terminal.out)
+        ):
             if isinstance(event, JobDone):
                 complete = event.complete
     if not complete:
         raise typer.Exit(SOME_FAILED)
+
+
+def _plan(plan: Iterable[VariantPlanned]) -> Table:
+    table = Table("style", "variant", "photos", "what would be done", "output")
+    for event in plan:
+        states = ", ".join(f"{number} {state}" for state, number in sorted(event.states.items()))
+        photos, output = str(sum(event.states.values())), terminal.path_cell(event.output)
+        table.add_row(event.style, event.variant, photos, states, output)
+    return table
+
+
+def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A bar for each variant and audit, then one summary; passes the events on."""
+    failed: list[PhotoFailed] = []
+    warned: list[PhotoDone] = []
+    audited: list[PhotoAudited] = []
+    table = Table("style", "variant", "stylized", "up to date", "failed", "not begun")
+    variant = VariantStarted("", "", Path())
+    with ProgressBar() as bar:
+        for event in events:
+            _follow(bar, event, f"{variant.style} {variant.variant}")
+            match event:
+                case VariantStarted():
+                    variant = event
+                case Note():
+                    print_line(console, event.text, "yellow")
+                case PhotoFailed():
+                    failed.append(event)
+                case PhotoDone() if event.warnings:
+                    warned.append(event)
+                case ApplyDone():
+                    numbers = (event.done, event.current, event.failed, event.left)
+                    cells = (str(number) if number else "" for number in numbers)
+                    table.add_row(variant.style, variant.variant, *cells)
+                    if event.stopped:
+                        print_line(console, event.stopped, "red")
+                case PhotoAudited():
+                    audited.append(event)
+                case AuditDone():
+                    print_line(console, f"audit of {shown(variant.style)}")
+                    print_audit(console, event, audited, farthest=0)
+                    audited = []
+                case JobDone():
+                    print_outcome(console, failed, [(p.target, p.warnings) for p in warned])
+                    console.print(table)
+                    _print_summary(console, event)
+            yield event
+
+
+def _follow(bar: ProgressBar, event: Event, title: str) -> None:
+    """One bar after the other: for each variant, then for its audit."""
+    match event:
+        case ApplyStarted():
+            bar.start(event.photos, title)
+        case AuditStarted():
+            bar.start(event.photos, "audit")
+        case PhotoDone() | PhotoFailed() | PhotoSeen():
+            bar.update()
+        case ApplyDone() | AuditDone():
+            bar.close()
+
+
+def _print_summary(console: Console, done: JobDone) -> None:
+    for text in done.broken:
+        print_line(console, text, "red")
+    for path in done.reports:
+        print_line(console, f"report: {shown(path)}")
+    made = terminal.count(done.done, "picture")
+    left = f", {done.left} not begun" if done.left else ""
+    text = f"{made} made, {done.current} up to date, {done.failed} failed{left}"
+    console.print(f"{text}, in {done.seconds:.0f} s")

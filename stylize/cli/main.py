@@ -1,4 +1,4 @@
-"""The commands: words in, exit codes out. torch is imported inside the commands that need it.
+"""The `stylize` command: words in, exit codes out. Commands import torch when they need it.
 
 Exit codes: 0 all done, 1 some photos failed, 2 wrong usage, 130 interrupted.
 """
@@ -10,44 +10,40 @@ from typing import Annotated
 import typer
 
 from stylize import __version__
-from stylize.cli import apply as cli_apply
-from stylize.cli import audit as cli_audit
-from stylize.cli import job as cli_job
-from stylize.cli import styles as cli_styles
-from stylize.cli import terminal
-from stylize.cli import train as cli_train
-from stylize.cli.common import FIRST, WRONG_USAGE, err
+from stylize.cli import apply, audit, job, styles, train
+from stylize.cli.options import WRONG_USAGE
+from stylize.cli.terminal import FIRST, print_error
 from stylize.errors import StylizeError
 
 app = typer.Typer(
     name="stylize",
-    help="Turn whole folders of photos into one look: learn a style once, apply it to everything.",
+    help="Give whole folders of photos one look: learn a style once, apply it to everything.",
     epilog="Start with: stylize apply woodblock photos/ --output painted/",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=cli_apply.EPILOG)(cli_apply.apply)
-app.command(epilog=cli_train.EPILOG)(cli_train.train)
-app.command(epilog=cli_audit.EPILOG)(cli_audit.audit)
-app.add_typer(cli_job.app)
-app.command(epilog=cli_styles.EPILOG)(cli_styles.styles)
-app.command(epilog=cli_styles.VERIFY_EPILOG)(cli_styles.verify)
+app.command(epilog=apply.EPILOG)(apply.apply)
+app.command(epilog=train.EPILOG)(train.train)
+app.command(epilog=audit.EPILOG)(audit.audit)
+app.add_typer(job.app)
+app.command(epilog=styles.EPILOG)(styles.styles)
+app.command(epilog=styles.VERIFY_EPILOG)(styles.verify)
 
 
 def main() -> None:
-    """Entry point: runs a command and turns errors into one line and an exit code."""
-    # What Pillow says of odd metadata is for programmers; what fails is named anyway.
+    """Run a command; turn errors into one line and an exit code."""
+    # Pillow's warnings on odd metadata are for programmers; what fails is reported anyway.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         app()
     except StylizeError as error:
         if FIRST:
-            terminal.print_error(err, str(error), error.hint)
+            print_error(str(error), error.hint)
         sys.exit(WRONG_USAGE)
     except OSError as error:  # a path that the system refuses: too long, a loop of links ...
-        terminal.print_error(err, f"{error.filename or 'system'}: {error.strerror}", "")
+        print_error(f"{error.filename or 'system'}: {error.strerror}", "")
         sys.exit(WRONG_USAGE)
 
 

@@ -1,24 +1,30 @@
-"""`stylize styles`: which there are, what one is like, all on one photo; `stylize verify`."""
+"""`stylize styles`: list them, show one, draw all on a photo. `stylize verify`: check them."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+from tqdm import tqdm
 
 from stylize.assets import find_style, shipped, style_files
-from stylize.cli import progress_styles, terminal
-from stylize.cli.common import (
+from stylize.cli import terminal
+from stylize.cli.options import (
     SOME_FAILED,
     Device,
     Json,
     Precision,
     complete_style,
     interruptible,
-    out,
 )
+from stylize.cli.terminal import out, shown
+from stylize.config import AUTO, TrainConfig
 from stylize.errors import StyleFileError, UsageError
-from stylize.events import Note, StyleVerified
-from stylize.network.style_header import read_header
+from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
+from stylize.network.style_header import StyleHeader, printable, read_header
 
 EPILOG = (
     "Examples:\n\n"
@@ -28,53 +34,108 @@ EPILOG = (
 )
 VERIFY_EPILOG = "Examples:\n\nstylize verify\n\nstylize verify woodblock --device cuda --json"
 
+NAME_WIDTH = 16  # characters
+# The settings of a training that its card shows, where they are not the defaults.
+CARD_SETTINGS = (
+    *("style_size", "content_weight", "style_weight", "tone_weight", "even_weight", "tv_weight"),
+    *("size", "lighting", "lr", "seed"),
+)
+
 
 def styles(
     name: Annotated[
         str | None,
-        typer.Argument(help="Say all that is known of this one.", autocompletion=complete_style),
+        typer.Argument(help="Show the card of this style.", autocompletion=complete_style),
     ] = None,
-    names: Annotated[bool, typer.Option("--names", help="Print names only, one a line.")] = False,
+    names: Annotated[bool, typer.Option("--names", help="Print names only, one per line.")] = False,
     sheet: Annotated[
-        Path | None, typer.Option(metavar="PHOTO", help="Draw all of them, or NAME, on one photo.")
+        Path | None, typer.Option(metavar="PHOTO", help="Draw all styles, or NAME, on one photo.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the sheet goes.")] = Path("sheet.png"),
-    device: Device = "auto",
-    precision: Precision = "auto",
+    output: Annotated[Path, typer.Option(help="File for the sheet.")] = Path("sheet.png"),
+    device: Device = AUTO,
+    precision: Precision = AUTO,
 ) -> None:
-    """List the styles there are: shipped ones, and your own in ./styles."""
+    """List the styles: shipped ones, and your own in ./styles."""
     if sheet is not None:
         _draw_sheet(sheet, name, output, device, precision)
     elif name is not None:
         path = find_style(name)
-        progress_styles.print_card(out, read_header(path), path)
+        out.print(_card(read_header(path), path))
     elif names:
         for known in style_files():
-            print(terminal.shown(known))
+            print(shown(known))
     else:
-        progress_styles.print_styles(out, map(_row, style_files().items()))
+        out.print(_list(style_files()))
 
 
 def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precision: str) -> None:
     from stylize.batch.contact_sheet import draw_sheet
 
     wanted = style_files() if name is None else {name: find_style(name)}
-    with interruptible():
-        events = draw_sheet(photo, wanted, output, device, precision)
-        drawn = [*progress_styles.draw_sheet(events, out, len(wanted))]
-    if any(isinstance(event, Note) for event in drawn):
+    left_out = False
+    with interruptible(), tqdm(total=len(wanted), unit="style", leave=False) as bar:
+        for event in draw_sheet(photo, wanted, output, device, precision):
+            match event:
+                case Backend():
+                    bar.write(terminal.backend_line(event), file=out.file)
+                case StyleDrawn():
+                    bar.update()
+                case Note():
+                    bar.write(shown(event.text), file=out.file)
+                    left_out = True
+                case FileWritten():
+                    bar.write(f"The sheet is in {shown(event.path)}", file=out.file)
+    if left_out:
         raise typer.Exit(SOME_FAILED)
 
 
-def _row(style: tuple[str, Path]) -> tuple[str, ...]:
-    name, path = terminal.shown(style[0]), style[1]
-    place = "shipped" if path.parent == shipped("models") else terminal.shown(path)
-    try:
-        picture = read_header(path).pictures[0]
-    except StyleFileError as error:
-        return name, f"unreadable: {terminal.shown(str(error))}", "", "", "", place
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    return name, picture.title, picture.author, picture.licence, size, place
+def _list(files: dict[str, Path]) -> Table:
+    # A name is there to be copied: unless it is very long, it stays on one line.
+    width = min(NAME_WIDTH, max((len(name) for name in files), default=0))
+    table = Table(Column("style", min_width=width), "picture", "author", "licence", "size", "place")
+    for name, path in files.items():
+        place = "shipped" if path.parent == shipped("models") else str(path)
+        try:
+            picture = read_header(path).pictures[0]
+        except StyleFileError as error:
+            cells = [name, f"unreadable: {error}", "", "", "", place]
+        else:
+            size = f"{path.stat().st_size / 1e6:.1f} MB"
+            cells = [name, picture.title, picture.author, picture.licence, size, place]
+        table.add_row(*(terminal.path_cell(cell) for cell in cells))
+    return table
+
+
+def _card(header: StyleHeader, path: Path) -> Table:
+    """All that a style's file says of it."""
+    training, table = header.training, Table(show_header=False)
+    rows = [("style", header.name), ("file", shown(path)), ("licence", header.licence)]
+    for picture in header.pictures:
+        parts = (picture.title, picture.author, picture.year, picture.licence)
+        rows.append(("picture", ", ".join(part for part in parts if part) or "not said"))
+    start = training.base or "random weights"
+    rows += [
+        ("steps", f"{training.steps} of {training.batch_size} photos, from {printable(start)}"),
+        ("recipe", _changed_settings(training)),
+        ("working scale", f"{header.working_size} px on the short side, as in training"),
+        *((name, f"{value:.3g}") for name, value in header.figures.items()),
+        ("made by", f"stylize {header.package_version}"),
+    ]
+    for name, text in rows:
+        table.add_row(name, Text(text, overflow="fold"))
+    return table
+
+
+def _changed_settings(training: TrainConfig) -> str:
+    """What differs from the defaults, as options of `stylize train`."""
+    usual = TrainConfig()
+    changed = [
+        f"--{name.replace('_', '-')} {getattr(training, name):g}"
+        for name in CARD_SETTINGS
+        if getattr(training, name) != getattr(usual, name)
+    ]
+    changed += [f"--layer-weight {key}={value:g}" for key, value in training.layer_weights.items()]
+    return " ".join(changed) or "the defaults"
 
 
 def verify(
@@ -82,26 +143,43 @@ def verify(
         list[str] | None,
         typer.Argument(
             metavar="[STYLE]...",
-            help="Names or files; without, all.",
+            help="Names or files (default: all styles).",
             autocompletion=complete_style,
         ),
     ] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
+    device: Device = AUTO,
+    precision: Precision = AUTO,
     json: Json = False,
 ) -> None:
     """Check that styles still paint what they painted when they were trained.
 
-    Each paints the shipped photo anew, and the picture is compared with the one in its file: by
-    another version of stylize, on another machine or device. Exit code 1 if one has changed.
+    Paints the shipped photo again and compares the picture with the one in the style's file. Use
+    it after an update, or on another machine or device. Exit code 1 if a style has changed.
     """
-    from stylize.training.verify import verify as check
+    from stylize.training.verify import verify as run
 
     with interruptible():
-        events = check(styles or (), device, precision)
-        events = terminal.print_json(events) if json else progress_styles.draw_verify(events, out)
+        events = run(styles or (), device, precision)
+        events = terminal.print_json(events) if json else _print_verified(events, out)
         found = [event for event in events if isinstance(event, StyleVerified)]
     if not found:
         raise UsageError("there is no style", "`stylize train` makes one")
     if not all(event.same for event in found):
         raise typer.Exit(SOME_FAILED)
+
+
+def _print_verified(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A row for each style; passes the events on."""
+    table = Table("style", "largest difference", "mean", "", title="grey levels of 255")
+    for event in events:
+        match event:
+            case Backend():
+                console.print(terminal.backend_line(event), style="dim")
+            case StyleVerified():
+                measured = event.largest is not None
+                numbers = (f"{event.largest}", f"{event.mean:.3f}") if measured else ("", "")
+                verdict = "unchanged" if event.same else event.reason
+                table.add_row(*map(terminal.path_cell, (event.name, *numbers, verdict)))
+        yield event
+    if table.row_count:
+        console.print(table)

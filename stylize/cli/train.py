@@ -1,4 +1,4 @@
-"""`stylize train`: a style from one picture."""
+"""`stylize train`: a style from one picture, or from several."""
 
 import os
 import shlex
@@ -7,32 +7,44 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from stylize.assets import LOCAL_STYLES, SCRATCH
 from stylize.cli import terminal
-from stylize.cli.common import (
-    FIRST,
+from stylize.cli.options import (
     INTERRUPTED,
-    Device,
     Json,
     Norm,
-    Precision,
     complete_start,
-    err,
     interruptible,
-    out,
+    with_settings,
 )
-from stylize.config import NORM_BACKENDS, NORM_VARIABLE, NetworkConfig, TrainConfig
+from stylize.cli.terminal import FIRST, err, print_line, shown
+from stylize.config import AUTO, NORM_VARIABLE, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
-from stylize.events import Event, TrainingStopped
-from stylize.training import recipe as recipes
-
-_TRAIN = TrainConfig()
+from stylize.events import (
+    Backend,
+    Event,
+    FileWritten,
+    Note,
+    PhotoSkipped,
+    StepDone,
+    TrainingDone,
+    TrainingStarted,
+    TrainingStopped,
+    WentBack,
+)
+from stylize.training.recipe import read_recipe, write_recipe
 
 EPILOG = (
     "Examples:\n\n"
@@ -45,17 +57,18 @@ EPILOG = (
     "torchrun --nproc-per-node 4 -m stylize train painting.jpg --content photos/ --name mine "
     "--batch-size 8"
 )
+LINES_PER_TRAINING = 50  # where the output is not a terminal
 
-# What a recipe does not hold: how a training is started, not what it is.
-_NOT_IN_RECIPES = ("recipe", "resume", "overwrite", "json", "log_dir")
+# A recipe says what a training is, not how it is started.
+_NOT_IN_RECIPES = ("recipe", "resume", "overwrite", "json", "log_dir", "help")
 
 
-def _read_recipe(context: typer.Context, path: Path | None) -> Path | None:
-    """Let the file's settings be the defaults; what stands on the command line wins."""
+def _use_recipe(context: typer.Context, path: Path | None) -> Path | None:
+    """Make the file's settings the defaults; the command line wins over them."""
     if path is not None:
-        names = {word: name for name, word in _words(context).items()}
+        names = {word: name for name, word in _recipe_names(context).items()}
         flags = {p.name for p in context.command.params if getattr(p, "is_flag", False)}
-        settings = recipes.read_recipe(path, names)
+        settings = read_recipe(path, names)
         for word, value in settings.items():
             if isinstance(value, bool) != (names[word] in flags):
                 hint = "true or false" if names[word] in flags else "as on the command line"
@@ -64,15 +77,16 @@ def _read_recipe(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
-def _words(context: typer.Context) -> dict[str, str]:
-    """The names of the command's parameters in a recipe: those of the options, without dashes."""
+def _recipe_names(context: typer.Context) -> dict[str, str]:
+    """Parameter -> its name in a recipe: that of the option, without dashes."""
     return {
         parameter.name: max(parameter.opts, key=len).lstrip("-")
         for parameter in context.command.params
-        if parameter.name and parameter.name not in (*_NOT_IN_RECIPES, "help")
+        if parameter.name and parameter.name not in _NOT_IN_RECIPES
     }
 
 
+@with_settings(TrainConfig, NetworkConfig)
 def train(
     context: typer.Context,
     pictures: Annotated[
@@ -80,14 +94,14 @@ def train(
         typer.Argument(metavar="STYLE_IMAGE", help="The picture to learn from, or several."),
     ],
     content: Annotated[
-        Path, typer.Option(help="Folder of content photos: some hundred or more, of any kind.")
+        Path, typer.Option(help="Folder of content photos: a few hundred or more, of any kind.")
     ],
-    name: Annotated[str, typer.Option(help="What the style shall be called.")],
+    name: Annotated[str, typer.Option(help="Name of the new style.")],
     output: Annotated[Path, typer.Option(help="Folder for styles.")] = LOCAL_STYLES,
     recipe: Annotated[
         Path | None,
         typer.Option(
-            callback=_read_recipe,
+            callback=_use_recipe,
             is_eager=True,
             help="TOML file with any of these settings, such as the recipe.toml of a training.",
         ),
@@ -96,135 +110,58 @@ def train(
         str,
         typer.Option(
             "--from",
-            help="Style to start from: base (the shipped network of many styles), another "
-            "style, or scratch (auto: base, for the quarter architecture).",
+            help="What to start from: base (the shipped network of many styles), a style, or "
+            "scratch. auto: base, for the quarter architecture.",
             autocompletion=complete_start,
         ),
-    ] = _TRAIN.base,
-    only_norm: Annotated[
-        bool,
-        typer.Option(
-            "--only-norm", help="Learn the norms only: a style of a few KB, on that base."
-        ),
-    ] = False,
+    ] = TrainConfig.base,
     many: Annotated[
         bool,
         typer.Option(
-            "--many-styles", help="Make a base: every picture is a style of its own in it."
+            "--many-styles", help="Train a base: every picture becomes a style of its own in it."
         ),
-    ] = False,
+    ] = TrainConfig.many,
     picture_weight: Annotated[
         list[float] | None,
-        typer.Option(help="Of several pictures: the share of each, in their order."),
+        typer.Option(help="Share of each of several pictures, in their order."),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(help="Optimizer steps; 0: as many as are good for that start.")
-    ] = _TRAIN.steps,
-    patience: Annotated[
-        int, typer.Option(help="End early after so many steps without progress; 0: never.")
-    ] = _TRAIN.patience,
-    batch_size: Annotated[int, typer.Option(help="Photos a step.")] = _TRAIN.batch_size,
-    size: Annotated[
-        int, typer.Option(help="Side of the training crops at the end, pixels.")
-    ] = _TRAIN.size,
-    style_size: Annotated[
-        int, typer.Option(help="Short side of the style picture, pixels: larger, larger strokes.")
-    ] = _TRAIN.style_size,
-    content_weight: Annotated[
-        float, typer.Option(help="Weight of keeping the photo's content.")
-    ] = _TRAIN.content_weight,
-    style_weight: Annotated[
-        float, typer.Option(help="Weight of having the style.")
-    ] = _TRAIN.style_weight,
     layer_weight: Annotated[
         list[str] | None,
         typer.Option(
             metavar="LAYER=WEIGHT",
-            help="Share of one style layer, relu1_2 (fine) ... relu4_3 (coarse); may be repeated.",
+            help="Weight of one style layer, relu1_2 (fine) to relu4_3 (coarse). Repeatable.",
         ),
     ] = None,
-    tone_weight: Annotated[
-        float, typer.Option(help="Weight of keeping light areas lighter than dark ones.")
-    ] = _TRAIN.tone_weight,
-    even_weight: Annotated[
-        float, typer.Option(help="Weight of one colour where the photo has one: no blotches.")
-    ] = _TRAIN.even_weight,
-    tv_weight: Annotated[
-        float, typer.Option(help="Weight of smoothness (total variation).")
-    ] = _TRAIN.tv_weight,
-    lighting: Annotated[
-        float,
-        typer.Option(
-            help="How far the light of the photos is changed in training, so that one look comes "
-            "out of bright and dim ones: from 0 to 1."
-        ),
-    ] = _TRAIN.lighting,
-    lr: Annotated[float, typer.Option(help="Learning rate.")] = _TRAIN.lr,
-    seed: Annotated[int, typer.Option(help="Same seed, same style.")] = _TRAIN.seed,
-    device: Device = _TRAIN.device,
-    precision: Precision = _TRAIN.precision,
-    norm: Norm = NORM_BACKENDS[0],
-    vgg: Annotated[
-        str, typer.Option(help="VGG-16 weights: shipped, or torchvision (downloads 528 MB once).")
-    ] = _TRAIN.vgg,
-    architecture: Annotated[
-        str, typer.Option(help="quarter (fast), or johnson (the paper's network).")
-    ] = NetworkConfig().architecture,
-    preview_every: Annotated[
-        int, typer.Option(help="Steps between preview sheets; 0 for one at the end only.")
-    ] = _TRAIN.preview_every,
-    checkpoint_every: Annotated[
-        int, typer.Option(help="Steps between checkpoints.")
-    ] = _TRAIN.checkpoint_every,
-    keep: Annotated[int, typer.Option(help="Checkpoints that are kept.")] = _TRAIN.keep,
-    log_dir: Annotated[
-        Path | None, typer.Option(help="Folder to log into for TensorBoard.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    norm: Norm = AUTO,
+    log_dir: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
+    ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Start anew where a style or checkpoint exists.")
+        bool, typer.Option("--overwrite", help="Start over where a style or checkpoint exists.")
     ] = False,
     title: Annotated[str, typer.Option(help="Title of the picture, for the style's card.")] = "",
     author: Annotated[str, typer.Option(help="Author of the picture.")] = "",
     year: Annotated[str, typer.Option(help="Year of the picture.")] = "",
     licence: Annotated[str, typer.Option(help="Licence of the picture.")] = "",
     json: Json = False,
+    **settings: Any,
 ) -> None:
     """Learn a style from one picture, or from several.
 
-    Writes NAME.safetensors into the output folder and, while it runs, checkpoints, a preview
-    sheet, the losses and a recipe to repeat it into its subfolder NAME. Ctrl-C saves a checkpoint;
-    the same command with --resume goes on from there. No network is needed.
+    Writes NAME.safetensors into the output folder. While it runs, it keeps checkpoints, a preview
+    sheet, the losses, and a recipe that repeats it in the subfolder NAME. Ctrl-C saves a
+    checkpoint; the same command with --resume continues from there. Needs no internet connection.
     """
     config = TrainConfig(
-        steps=steps,
-        batch_size=batch_size,
-        size=size,
-        style_size=style_size,
         base="" if base == SCRATCH else base,
-        only_norm=only_norm,
         many=many,
-        patience=patience,
-        content_weight=content_weight,
-        style_weight=style_weight,
-        layer_weights=_layer_weights(layer_weight or []),
-        tone_weight=tone_weight,
-        even_weight=even_weight,
-        tv_weight=tv_weight,
-        lighting=lighting,
-        lr=lr,
-        seed=seed,
-        device=device,
-        precision=precision,
-        vgg=vgg,
-        preview_every=preview_every,
-        checkpoint_every=checkpoint_every,
-        keep=keep,
+        layer_weights=_parse_layer_weights(layer_weight or []),
+        **TrainConfig.own(settings),
     )
-    words = _words(context)
-    settings = {word: context.params[parameter] for parameter, word in words.items()}
+    used = {word: context.params[name] for name, word in _recipe_names(context).items()}
     if Path(base).is_file():
-        settings["from"] = Path(base)
+        used["from"] = Path(base)
     os.environ[NORM_VARIABLE] = norm
     from stylize.training.train import Card
     from stylize.training.train import train as run
@@ -235,65 +172,134 @@ def train(
             content,
             name,
             config,
-            NetworkConfig(architecture=architecture),
+            NetworkConfig(**NetworkConfig.own(settings)),
             weights=picture_weight or [],
             card=Card(title, author, year, licence),
             output=output,
             log_dir=log_dir,
-            recipe=recipes.write_recipe(settings),
+            recipe=write_recipe(used),
             resume=resume,
             overwrite=overwrite,
             stop=stop,
         )
         if not FIRST:
-            drawn: Iterable[Event] = events
+            printed: Iterable[Event] = events
         elif json:
-            drawn = terminal.print_json(events)
+            printed = terminal.print_json(events)
         else:
-            drawn = terminal.draw_training(events, out)
+            printed = print_progress(events, terminal.out)
         stopped = False
-        for event in drawn:
+        for event in printed:
             stopped = isinstance(event, TrainingStopped)
-    if stopped and "TORCHELASTIC_RUN_ID" in os.environ:
-        if FIRST:
-            err.print("To go on: the same command, with --resume")
-        raise typer.Exit(INTERRUPTED)
     if stopped:
-        arguments = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
-        command = shlex.join(["stylize", *arguments, "--resume"])
-        err.print(f"To go on: {command}", soft_wrap=True, markup=False, highlight=False)
+        _print_how_to_continue()
         raise typer.Exit(INTERRUPTED)
 
 
-def _layer_weights(words: Sequence[str]) -> dict[str, float]:
+def _parse_layer_weights(words: Sequence[str]) -> dict[str, float]:
     weights: dict[str, float] = {}
     for word in words:
         layer, _, number = word.partition("=")
         try:
             weights[layer] = float(number)
         except ValueError as error:
-            raise UsageError(
-                f"--layer-weight {word!r} is no weight of a layer", "give one such as relu1_2=0.5"
-            ) from error
+            message = f"--layer-weight {word!r} is no weight of a layer"
+            raise UsageError(message, "give one such as relu1_2=0.5") from error
     return weights
+
+
+def _print_how_to_continue() -> None:
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        arguments = [word for word in sys.argv[1:] if word not in ("--resume", "--overwrite")]
+        print_line(err, f"To continue: {shlex.join(['stylize', *arguments, '--resume'])}")
+    elif FIRST:
+        print_line(err, "To continue: the same command, with --resume")
 
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one interrupts at once."""
+    """An event that the first Ctrl-C or SIGTERM sets; the second interrupts at once."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
         stop.set()
-        err.print("stopping after this step (once more: at once, losing it) ...")
+        err.print("stopping after this step (press again to stop at once and lose it) ...")
 
-    before = {
-        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, on_signal) for number in signals}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+    """A live panel on a terminal, a line now and then elsewhere; passes the events on."""
+    skipped = 0
+    title = ""
+    with Live(Text(""), console=console, auto_refresh=False, transient=False) as live:
+        if not console.is_terminal:
+            live.stop()
+        for event in events:
+            match event:
+                case Backend():
+                    print_line(live.console, terminal.backend_line(event), "dim")
+                case PhotoSkipped():
+                    skipped += 1
+                    line = f"skipped {shown(event.path)}: {event.reason}"
+                    print_line(live.console, line, "yellow")
+                case TrainingStarted():
+                    title = f"training {event.name} on {terminal.count(event.photos, 'photo')}"
+                    title += f" ({skipped} skipped)" if skipped else ""
+                    first = f", from step {event.first_step}" if event.first_step else ""
+                    parameters = f"{event.parameters / 1e6:.2f} M parameters"
+                    print_line(live.console, f"{title}, {parameters}{first}")
+                case StepDone():
+                    live.update(_panel(event, title))
+                    every = max(1, event.steps // LINES_PER_TRAINING)
+                    if not console.is_terminal and event.step % every == 0:
+                        print_line(console, _step(event))
+                case WentBack():
+                    line = f"{event.reason}: back to step {event.step}, "
+                    line += f"with a learning rate of {event.lr:.2g}"
+                    print_line(live.console, line, "red")
+                case Note():
+                    print_line(live.console, event.text, "yellow")
+                case FileWritten(kind="preview" | "summary"):
+                    print_line(live.console, f"{event.kind}: {shown(event.path)}", "dim")
+                case TrainingStopped():
+                    line = f"stopped after step {event.step}; saved {shown(event.folder)}"
+                    print_line(live.console, line)
+                case TrainingDone():
+                    line = f"trained {event.steps} steps in {_clock(event.seconds)}: "
+                    print_line(live.console, line + shown(event.style))
+            yield event
+
+
+def _step(event: StepDone) -> str:
+    losses = " ".join(f"{name.replace(' ', ':')}={v:.4f}" for name, v in event.losses.items())
+    return (
+        f"step {event.step}/{event.steps} total={event.total:.4f} {losses} "
+        f"{event.photos_per_second:.2f} photos/s, {_clock(event.seconds_left)} left, "
+        f"peak {event.peak_memory / 2**30:.2f} GiB"
+    )
+
+
+def _panel(event: StepDone, title: str) -> Panel:
+    losses = Table.grid(padding=(0, 2))
+    for name, value in event.losses.items():
+        losses.add_row(name, f"{value:.4f}")
+    losses.add_row("[bold]total, weighted[/bold]", f"[bold]{event.total:.4f}[/bold]")
+    state = Table.grid(padding=(0, 2))
+    state.add_row("step", f"{event.step} of {event.steps}")
+    state.add_row("speed", f"{event.photos_per_second:.2f} photos/s")
+    state.add_row("time left", _clock(event.seconds_left))
+    state.add_row("peak memory", f"{event.peak_memory / 2**30:.2f} GiB")
+    return Panel(Group(losses, Text(""), state), title=title, expand=False)
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -12,8 +12,9 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from stylize import __version__
-from stylize.config import LARGEST, NetworkConfig, TrainConfig
+from stylize.config import NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
+from stylize.settings import LARGEST
 
 FORMAT_VERSION = 2  # 1: of networks whose body painted a lattice
 METADATA_KEY = "stylize"

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
-from stylize.config import AUTO, LARGEST, NetworkConfig, TrainConfig
+from stylize.config import AUTO, NetworkConfig, TrainConfig
 from stylize.device import choose, free_memory
 from stylize.errors import UsageError
 from stylize.events import Backend, Event, Note, PhotoSkipped, TrainingStarted
@@ -24,6 +24,7 @@ from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import with_short_side
+from stylize.settings import LARGEST
 from stylize.training.content_photos import ContentPhotos, fingerprint_of, usable_photos
 from stylize.training.distributed import Workers, join, leave
 from stylize.training.loop import TrainingLoop, written

@@ -5,8 +5,8 @@ import os
 import subprocess
 import sys
 
+from commands import fails, stylize
 from conftest import draw_picture
-from test_cli import fails, stylize
 
 
 def words(result: subprocess.CompletedProcess[str]) -> list[dict]:
@@ -77,7 +77,7 @@ def test_without_the_library_for_colours_the_install_command_is_named(photos):
     hidden = "import sys; sys.modules['skimage'] = None\n"
     code = (
         hidden
-        + "from stylize.cli import main; sys.argv = ['stylize', 'audit', sys.argv[1]]; main()"
+        + "from stylize.cli.main import main; sys.argv = ['stylize', 'audit', sys.argv[1]]; main()"
     )
     result = subprocess.run(
         [sys.executable, "-c", code, str(photos)],

@@ -1,0 +1,83 @@
+"""What the commands share: exit codes, options, completion of style names, Ctrl-C."""
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Annotated, Any
+
+import typer
+
+from stylize.assets import BASE, SCRATCH, style_files
+from stylize.cli import terminal
+from stylize.config import DEVICE_HELP, NORM_VARIABLE, PRECISION_HELP
+from stylize.settings import Settings
+
+SOME_FAILED = 1
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
+Precision = Annotated[str, typer.Option(help=PRECISION_HELP)]
+Norm = Annotated[
+    str,
+    typer.Option(
+        envvar=NORM_VARIABLE,
+        help="What computes instance norm: auto, torch, or triton (GPU kernels).",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print events as JSON, one per line.")]
+
+
+def with_settings(*kinds: type[Settings]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command an option for every setting of `kinds` that has a help text.
+
+    The command receives their values as keyword arguments, in its `**settings`.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(
+                each.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=each.default,
+                annotation=Annotated[each.type, _option(each.name, each.default, each.metadata)],
+            )
+            for kind in kinds
+            for each in fields(kind)  # type: ignore[arg-type]
+            if each.metadata.get("text")
+        ]
+        command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        command.__annotations__ |= {parameter.name: parameter.annotation for parameter in added}
+        return command
+
+    return decorate
+
+
+def _option(name: str, default: Any, rule: Any) -> Any:
+    # What is off by default needs no --no-... option.
+    words = [f"--{name.replace('_', '-')}"] if default is False else []
+    heading = rule["heading"] or None
+    return typer.Option(*words, help=rule["text"], metavar=rule["metavar"], rich_help_panel=heading)
+
+
+def complete_style(incomplete: str) -> list[str]:
+    """Names that a shell offers for a style (`stylize --install-completion`)."""
+    return [name for name in style_files() if name.startswith(incomplete)]
+
+
+def complete_start(incomplete: str) -> list[str]:
+    """Names that a shell offers for what training starts from."""
+    return [name for name in (BASE, SCRATCH, *style_files()) if name.startswith(incomplete)]
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """On Ctrl-C, end the command with its own exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        terminal.print_error("interrupted", "every file that was written is whole")
+        raise typer.Exit(INTERRUPTED) from None

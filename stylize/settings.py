@@ -1,0 +1,87 @@
+"""What settings are made of: frozen dataclasses that check themselves when they are made."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, field, fields
+from types import UnionType
+from typing import Any, Self, get_args
+
+from stylize.errors import UsageError
+
+LARGEST = 1e12  # of any number: beyond any useful value, and safe in every kind of arithmetic
+
+
+def option(
+    default: Any,
+    text: str = "",
+    heading: str = "",
+    metavar: str | None = None,
+    choices: tuple[str, ...] = (),
+    **limits: float,
+) -> Any:
+    """A field with a default and a range; with `text`, it is also an option of a command.
+
+    `limits` are `least` and `most` (inclusive) or `above` (exclusive).
+    """
+    rule = {"text": text, "heading": heading, "metavar": metavar}
+    return field(default=default, metadata={**rule, "choices": choices, "limits": limits})
+
+
+def check_number(name: str, value: float, **limits: float) -> None:
+    """Raise UsageError unless `value` is within `least`, `most`, `above`, and below LARGEST."""
+    if "most" in limits:
+        fits = limits["least"] <= value <= limits["most"]
+        hint = f"it must be from {limits['least']:g} to {limits['most']:g}"
+    elif "least" in limits:
+        fits, hint = limits["least"] <= value < LARGEST, f"it must be {limits['least']:g} or more"
+    else:
+        fits = limits["above"] < value < LARGEST
+        hint = f"it must be more than {limits['above']:g}"
+    if not fits:
+        raise UsageError(f"{name} is {value}", hint)
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UsageError(f"{name} is {value!r}", f"choose one of {', '.join(choices)}")
+
+
+class Settings:
+    """Base of settings: checks values when they are made, converts to and from a plain dict."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            value, rule = getattr(self, each.name), each.metadata
+            if not rule or (value is None and each.default is None):
+                continue
+            if rule["choices"]:
+                check_choice(each.name, value, rule["choices"])
+            if rule["limits"]:
+                check_number(each.name, value, **rule["limits"])
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)  # type: ignore[call-overload, no-any-return]
+
+    @classmethod
+    def own(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Those of `values` that are settings of this class."""
+        names = {each.name for each in fields(cls)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if name in names}
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Self:
+        """Build from a file header's dict. Raises UsageError for an unknown or wrong entry."""
+        if not isinstance(values, dict):
+            raise UsageError(f"settings are {type(values).__name__}, not a table")
+        types = {each.name: each.type for each in fields(cls)}  # type: ignore[arg-type]
+        for name, value in values.items():
+            if name not in types:
+                raise UsageError(f"unknown setting {name!r}", "a newer stylize may know it")
+            kind = types[name]
+            kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+            if float in kinds:
+                kinds = (*kinds, int)
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                words = {bool: "true or false", str: "a text", dict: "a table"}
+                hint = f"give {words.get(kinds[0], 'a number')}"
+                raise UsageError(f"setting {name!r} is {value!r}", hint)
+        return cls(**values)
