@@ -22,7 +22,7 @@ from stylize.photos.photo import Picture
 from stylize.style import Style
 
 NO_MASK = "no mask, no transparency and no flat background: stylized as a whole"
-MASKING = 10  # bytes a pixel, beside the picture, while its background is looked for
+MASKING = 12  # bytes a pixel, beside the picture, while its background is looked for
 ENCODING_AVIF = 60  # bytes a pixel
 APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 
