@@ -43,7 +43,7 @@ MEASURE = """
 import json, re, sys
 from pathlib import Path
 from PIL import Image
-from stylize.apply import apply
+from stylize.batch.apply import apply
 from stylize.config import ApplyConfig, parse_size
 Image.MAX_IMAGE_PIXELS = None
 style, device, small, photo, out, most, times = sys.argv[1:]

@@ -19,8 +19,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stylize.config import NetworkConfig
-from stylize.device import choose
 from stylize.network.architectures import build_network
+from stylize.network.device import choose
 
 SIZES = (512, 1024)
 ROUNDS = 15

@@ -22,9 +22,9 @@ from rich.table import Table
 
 from stylize.assets import SUFFIX, shipped
 from stylize.consistency.lighting_audit import light_spread
-from stylize.device import choose
 from stylize.events import LightingDone
 from stylize.files import digest, find_photos
+from stylize.network.device import choose
 from stylize.network.style_file import replace_header
 from stylize.network.style_header import StyleHeader, read_header
 from stylize.photos.decoder import read_photo

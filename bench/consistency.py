@@ -28,8 +28,8 @@ from torch import Tensor
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.consistency.appearance import color_difference
-from stylize.device import choose
 from stylize.network.anchors import hold
+from stylize.network.device import choose
 from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.photos.decoder import read_photo
 from stylize.photos.lighting import LIGHTINGS, relight

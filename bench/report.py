@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from stylize.consistency.report import PICTURES, REPORT, write_report
-from stylize.device import choose
 from stylize.events import AuditDone, PhotoAudited
+from stylize.network.device import choose
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DRAWN = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done)))"

@@ -17,8 +17,8 @@ from rich.table import Table
 
 from stylize.assets import find_base
 from stylize.config import TrainConfig
-from stylize.device import choose
 from stylize.files import digest
+from stylize.network.device import choose
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.training.trainer import Trainer, resolved

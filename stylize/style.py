@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from stylize.assets import find_style
 from stylize.config import ApplyConfig, Look
-from stylize.device import Compute, choose
 from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
 from stylize.network.buffers import make_buffer
+from stylize.network.device import Compute, choose
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.network.strips import Rows, Run, Strips, cut

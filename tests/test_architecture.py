@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
 WITHOUT_TORCH = (
-    *("assets", "config", "errors", "events", "files", "cli.main"),
+    *("assets", "config", "errors", "events", "files", "settings", "cli.main"),
     *("photos.exif", "photos.metadata", "network.style_header", "training.recipe"),
     *("batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
 )

@@ -1,4 +1,4 @@
-"""All styles on one photo, as one picture to choose from."""
+"""A contact sheet: all styles on one photo."""
 
 from collections.abc import Iterator, Mapping
 from math import ceil, sqrt
@@ -7,9 +7,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from stylize.errors import StyleFileError, UsageError
-from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn
+from stylize.events import Event, FileWritten, Note, StyleDrawn
 from stylize.files import FORMATS
-from stylize.network.instance_norm.ops import backend
 from stylize.photos.decoder import read_photo
 from stylize.photos.encoder import write_picture
 from stylize.photos.photo import merge_alpha
@@ -27,14 +26,13 @@ def draw_sheet(
     device: str = "auto",
     precision: str = "auto",
 ) -> Iterator[Event]:
-    """The photo, and what each of the styles makes of it, by their names.
+    """Draw the photo, and below it the photo in each of the styles, with their names.
 
-    Yields `Backend`, a `StyleDrawn` for each, or a `Note` where one cannot be read and is left out,
-    and `FileWritten`.
+    Yields `Backend`, a `StyleDrawn` for each style (a `Note` if it cannot be read), `FileWritten`.
 
     Raises:
-        UsageError: `output` is there already, or its suffix is that of no picture.
-        ImageError: the photo cannot be read, or the sheet not be written.
+        UsageError: `output` exists, or its suffix is not that of a picture.
+        ImageError: the photo cannot be read, or the sheet cannot be written.
         DeviceError: the device or the precision is not available.
     """
     if output.suffix.lower() not in FORMATS:
@@ -50,9 +48,7 @@ def draw_sheet(
             yield Note(f"left out: {error}")
             continue
         if len(cells) == 1:
-            compute = style.compute
-            norm = backend(compute.device.type)
-            yield Backend(str(compute.device), compute.precision, compute.detail, norm)
+            yield style.compute.describe()
         (cells[name],) = style.stylize_photos([picture])
         yield StyleDrawn(name)
     write_picture(_arrange(cells), output)
@@ -60,7 +56,7 @@ def draw_sheet(
 
 
 def _arrange(cells: Mapping[str, Image.Image]) -> Image.Image:
-    """In rows, as near to a square as can be; names below."""
+    """In rows, as close to a square as possible; names below."""
     (size,) = {picture.size for picture in cells.values()}
     width, height = max(size[0], NARROWEST) + MARGIN, size[1] + TEXT + 2 * MARGIN
     columns = min(len(cells), ceil(sqrt(len(cells) * height / width)))

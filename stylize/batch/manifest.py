@@ -1,8 +1,8 @@
-"""What stylize remembers of an output folder, in OUT/.stylize: one line a written file, a lock.
+"""The record of an output folder, in OUT/.stylize: one line for each written file, and a lock.
 
-A line is appended before its file gets its name. It counts only while that file holds exactly the
-bytes that it tells of, so a run may be killed at any moment: a line without its file is no harm,
-and a file without its line cannot be.
+A line is appended before its file gets its name, and counts only while that file has the hash in
+the line. So a run can be killed at any moment: a line without a file does no harm, and a file
+without a line cannot exist.
 """
 
 import csv
@@ -27,7 +27,7 @@ from stylize.files import digest, make_folder
 
 
 class State(StrEnum):
-    """Of an output, before the work begins."""
+    """The state of an output before a run."""
 
     NEW = "new"
     CURRENT = "up to date"
@@ -37,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One written file. Hashes are sha256 in hex, `size` bytes of the source, `seconds` of work."""
+    """One written file. Hashes are sha256 in hex; `size` is that of the source, in bytes."""
 
     target: str
     output: str
@@ -54,7 +54,7 @@ class Record:
 
 
 class Manifest:
-    """The records of one output folder. Safe to add to from several threads."""
+    """The records of one output folder. Threads may add records at the same time."""
 
     def __init__(self, output: Path) -> None:
         self.folder = output / STATE_FOLDER
@@ -66,7 +66,7 @@ class Manifest:
             self._records.setdefault(record.target, {})[record.output] = record
 
     def _read(self) -> Iterator[Record]:
-        """Whole lines only: one that was torn by a crash tells nothing."""
+        """Skips lines that a crash cut short."""
         names = {field.name for field in fields(Record)}
         try:
             lines = self._path.read_bytes().splitlines()
@@ -82,7 +82,7 @@ class Manifest:
                 yield record
 
     def state(self, job: Job, mask: Path | None, style: str, options: dict[str, Any]) -> State:
-        """Of the output of `job`, were it made anew with that mask, style (sha256) and options."""
+        """The state of the output of `job`, given its mask, style (sha256) and options now."""
         if not os.path.lexists(job.target):
             return State.NEW
         record = self.record(job.place, job.target)
@@ -95,23 +95,23 @@ class Manifest:
                 and record.mask == (digest(mask) if mask else None)
                 and record.sha256 == digest(job.source)
             )
-        except OSError:  # which reading it again will name
+        except OSError:  # decoding the photo will report it
             same = False
         return State.CURRENT if same else State.STALE
 
     def foreign(self, job: Job) -> bool:
-        """Whether a file that stylize did not write stands where the output shall go."""
+        """Whether the target of `job` is a file that stylize did not write."""
         return os.path.lexists(job.target) and self.record(job.place, job.target) is None
 
     def record(self, place: Path, target: Path) -> Record | None:
-        """Of the file that is at `place` in the folder, by the path `target`, as it is now."""
+        """The record that matches the file `target`, at `place` in the folder, as it is now."""
         try:
             return self._records.get(str(place), {}).get(digest(target))
         except OSError:
             return None
 
     def add(self, record: Record) -> None:
-        """Append a line, and see it to the disk; raises OSError."""
+        """Append a line and flush it to the disk; raises OSError."""
         line = json.dumps(asdict(record)).encode() + b"\n"
         with self._lock, self._path.open("ab+") as file:
             if file.tell():
@@ -126,7 +126,7 @@ class Manifest:
     @classmethod
     @contextmanager
     def locked(cls, output: Path) -> Iterator[Self]:
-        """The manifest of `output`, held against other runs; what a killed one left is swept away.
+        """The manifest of `output`, locked against other runs, without a killed run's leftovers.
 
         Raises:
             UsageError: another run holds it, or the folder cannot be written into.
@@ -151,16 +151,16 @@ class Manifest:
             lock.release()
 
     def write_failures(self, failures: Sequence[PhotoFailed]) -> Path | None:
-        """Put `failures.csv` beside the manifest, or take an old one away if there are none.
+        """Write `failures.csv` beside the manifest; remove an old one if nothing failed.
 
-        The result is its path, None if there are no failures or no room for their list.
+        Returns its path, or None if nothing failed or it cannot be written.
         """
         path = self.folder / "failures.csv"
         try:
             path.unlink(missing_ok=True)
             if not failures:
                 return None
-            # Names of any bytes come out as they are.
+            # File names may hold bytes that are not UTF-8.
             with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
                 writer = csv.writer(file)
                 writer.writerow(("photo", "reason"))

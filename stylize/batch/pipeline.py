@@ -1,7 +1,7 @@
-"""Tasks -> files: decoding, the network, encoding, of several photos at the same time.
+"""Tasks -> files: decodes, stylizes and encodes several photos at the same time.
 
-All work runs in threads, and the caller collects events. Queues are short, so memory does not grow
-with the number of photos.
+All work runs in threads; the caller collects events. Queues are short, so memory does not grow with
+the number of photos.
 """
 
 import errno
@@ -41,20 +41,20 @@ Outcome = PhotoDone | PhotoFailed
 
 
 class Pipeline:
-    """Carries out tasks with one style into one output folder.
+    """Runs tasks with one style into one output folder.
 
-    On a CPU, cores do more when each takes a photo of its own than when all share one, waiting for
-    each other. So several photos are under way, each with its part of the threads; one too large
-    for that has all of them. A GPU takes one batch at a time.
+    On a CPU, cores do more when each takes its own photo than when all share one and wait for each
+    other. So several photos are in work, each with its share of the threads; a very large one gets
+    all threads. A GPU takes one batch at a time.
 
-    `stopped` says why it ended before all tasks were done, if it did.
+    `stopped` is the reason why a run ended before all tasks were done, if it did.
     """
 
     def __init__(
         self, style: Style, manifest: Manifest, recipe: Recipe, config: ApplyConfig, photos: int
     ) -> None:
-        """`photos` are those of the whole plan: as rounding depends on the number of threads, a run
-        that goes on with a few of them shall not take more."""
+        """`photos` is the number in the whole plan. Rounding depends on the number of threads, so a
+        resumed run with few photos left must not use more of them."""
         self.style = style
         self.manifest = manifest
         self.recipe = recipe
@@ -68,11 +68,11 @@ class Pipeline:
         self._device = threading.Lock() if on_gpu else nullcontext()
 
     def run(self, tasks: Sequence[Task], *, failed: bool = False) -> Iterator[PhotoBegun | Outcome]:
-        """A `PhotoBegun` for each photo that goes into the network, and one `PhotoDone` or
+        """Yield a `PhotoBegun` for each photo that enters the network, and one `PhotoDone` or
         `PhotoFailed` for each task that was begun.
 
-        None are begun once the disk is full or, with `config.fail_fast`, after a failure (`failed`:
-        there is one already); those that are under way are ended, as far as they can be.
+        No task begins once the disk is full or, with `config.fail_fast`, after a failure (`failed`:
+        there already is one). Photos in work are finished if possible.
         """
         if failed and self.config.fail_fast:
             self.stopped = FAILED
@@ -83,7 +83,7 @@ class Pipeline:
                 for item in self._reader.batches(tasks):
                     if isinstance(item, PhotoFailed):
                         yield self._seen(item)
-                    # So many may be begun that no worker has to wait.
+                    # Enough are queued that no worker has to wait.
                     while running and (len(running) > 2 * self.workers or running[0].done()):
                         yield from map(self._seen, running.popleft().result())
                     if self.stopped:
@@ -94,9 +94,9 @@ class Pipeline:
                 while running:
                     yield from map(self._seen, running.popleft().result())
             finally:
-                for future in running:  # left where the caller has given up
+                for future in running:  # where the caller has stopped early
                     future.cancel()
-                torch.set_num_threads(self.threads)  # for threads that begin from now on
+                torch.set_num_threads(self.threads)  # of threads that start from now on
 
     def _use_threads(self) -> None:
         torch.set_num_threads(max(1, self.threads // self.workers))
@@ -113,7 +113,7 @@ class Pipeline:
         return event
 
     def _finish(self, batch: Sequence[Work]) -> list[Outcome]:
-        """From decoded pictures to written files."""
+        """Decoded pictures -> written files."""
         large = _pixels(batch) > LARGE
         if large:
             torch.set_num_threads(self.threads)
@@ -126,13 +126,13 @@ class Pipeline:
         finally:
             if large:
                 self._use_threads()
-            self._reader.room.give_back(sum(work.need.host for work in batch))
+            self._reader.memory.release(sum(work.need.host for work in batch))
 
     def _stylize(
         self, batch: Sequence[Work], at_once: int
     ) -> Iterator[tuple[Work, list[Image.Image], float] | PhotoFailed]:
-        """`at_once` frames go through the network together; fewer and fewer where that fails, and
-        at last a single one in ways that take less."""
+        """Stylize `at_once` frames together; on failure fewer, then one frame at a time in ways
+        that need less memory."""
         started = time.monotonic()
         frames = [frame for work in batch for frame in work.picture.frames]
         look, need, folder = self.config.look, batch[0].need, self.manifest.scratch
@@ -141,7 +141,7 @@ class Pipeline:
             for first in range(0, len(frames), at_once):
                 chunk = frames[first : first + at_once]
                 results += self.style.stylize_photos(chunk, look, need, folder)
-        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+        except Exception as error:  # noqa: BLE001 one photo never stops the others
             no_memory = _is_no_memory(error)
             reason = _reason(error, frames[0])
         else:
@@ -150,7 +150,7 @@ class Pipeline:
                 own = [results.pop(0) for _ in work.picture.frames]
                 yield work, own, seconds
             return
-        # Outside of `except`, where the error no longer holds on to what filled the memory.
+        # Outside of `except`, the error no longer keeps its tensors alive.
         if self.style.compute.device.type == "cuda":
             torch.cuda.empty_cache()
         fewer = min(at_once, len(frames)) // 2
@@ -167,7 +167,7 @@ class Pipeline:
             yield PhotoFailed(batch[0].task.job.source, reason)
 
     def _next_way(self, work: Work) -> Way | None:
-        """What takes less memory than the way that it has tried."""
+        """The next way that needs less memory than the one that failed."""
         largest = max((frame.size for frame in work.picture.frames), key=lambda s: s[0] * s[1])
         ways = [need.way for need in self.style.ways(largest, self.config.look)]
         return next(iter(ways[ways.index(work.need.way) + 1 :]), None)
@@ -204,7 +204,7 @@ class Pipeline:
             if error.errno in NO_SPACE:
                 self.stopped = FULL
             return PhotoFailed(job.source, f"cannot be written ({error.strerror})")
-        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+        except Exception as error:  # noqa: BLE001 one photo never stops the others
             return PhotoFailed(job.source, f"cannot be written ({first_line(error)})")
         frames = len(images)
         return PhotoDone(job.source, job.target, width, height, frames, seconds, tuple(warnings))
@@ -217,7 +217,7 @@ def _pixels(batch: Sequence[Work]) -> int:
 
 
 def _is_no_memory(error: Exception) -> bool:
-    # The last is the only word of torch's allocator on a CPU.
+    # On a CPU, torch's allocator says so only in the text of a RuntimeError.
     known = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     return known or "can't allocate memory" in str(error)
 

@@ -1,4 +1,4 @@
-"""Inputs -> plan: which photo becomes which file. Names and folders only; no file is opened."""
+"""Inputs -> plan: which photo becomes which file. Looks at names and folders, opens no file."""
 
 import hashlib
 import os
@@ -11,15 +11,15 @@ from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import FORMATS, READABLE, find_photos, is_file, is_folder, is_inside
 
-STATE_FOLDER = ".stylize"  # in the output folder: what stylize remembers of it
-MAX_NAME_BYTES = 255  # of a file name, on nearly every file system
+STATE_FOLDER = ".stylize"  # in the output folder: the manifest and its lock
+MAX_NAME_BYTES = 255  # of a file name, on almost every file system
 
 
 @dataclass(frozen=True)
 class Job:
     """One photo to stylize: read `source`, write `target`, which is `place` below the output.
 
-    `origin` is where the photo was in the inputs: a path relative to its input folder.
+    `origin` is the path of the photo relative to its input folder.
     """
 
     source: Path
@@ -30,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Plan:
-    """All jobs of one run in order, how many other files lay there, which folders are shut."""
+    """The jobs of a run in order, the number of other files, and the folders without access."""
 
     jobs: tuple[Job, ...]
     ignored: int
@@ -46,40 +46,30 @@ def make_plan(
 ) -> Plan:
     """Pair every photo in `inputs` and `listed` (files and folders) with its file below `output`.
 
-    A folder of `inputs` is mirrored below `output`; a single file goes straight into it. Paths of
-    a list are mirrored as they are written, as seen from the working directory.
+    A folder of `inputs` is mirrored below `output`; a single file goes straight into it. Paths in
+    `listed` are mirrored as written, relative to the working directory.
 
-    A photo keeps its suffix, or gets that of `config.format`; what cannot be written becomes a
-    PNG. Where names collide, the photo whose format stays as it is keeps its name, and the others
-    get their old suffix into theirs (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
+    A photo keeps its suffix or gets that of `config.format`; a format that cannot be written
+    becomes PNG. Where names collide, the photo that keeps its format keeps its name, and the
+    others add their old suffix (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
 
     Raises:
-        UsageError: an input is missing, no photo is found, `output` lies in an input folder or is
-            a file, a photo would be overwritten, or `config.name` makes no file name.
+        UsageError: an input is missing, there is no photo, `output` is a file or inside an input
+            folder, a photo would be overwritten, or `config.name` gives no valid file name.
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
-    photos: dict[tuple[str, Path], Path] = {}  # (real path, place in the inputs) -> photo
-    ignored = 0
-    shut: list[OSError] = []
-    folders: list[Path] = []
-    for entry, base in _entries(inputs, listed):
-        if is_folder(entry):
-            if is_inside(output, entry):
-                raise UsageError(
-                    f"the output folder {output} lies inside the input folder {entry}",
-                    "choose an output folder outside of it",
-                )
-            folders.append(entry)
-            found, others, closed = find_photos(entry)
-            ignored += others
-            shut += closed
-        else:
-            found = [entry]
-        for photo in found:
-            photos.setdefault((os.path.realpath(photo), photo.relative_to(base)), photo)
+    entries = list(_entries(inputs, listed))
+    folders = [entry for entry, _ in entries if is_folder(entry)]
+    for folder in folders:
+        if is_inside(output, folder):
+            raise UsageError(
+                f"the output folder {output} lies inside the input folder {folder}",
+                "choose an output folder outside of it",
+            )
+    photos, ignored, shut = _find_all(entries)
     if not photos and not shut:
-        names = ", ".join(str(entry) for entry, _ in _entries(inputs, listed))
+        names = ", ".join(str(entry) for entry, _ in entries)
         raise UsageError(
             f"no photos in {names}" if names else "no photos: the list is empty",
             f"looked for {' '.join(sorted(READABLE))} in all subfolders",
@@ -101,16 +91,34 @@ def make_plan(
     return Plan(jobs, ignored, tuple(shut))
 
 
+def _find_all(
+    entries: Sequence[tuple[Path, Path]],
+) -> tuple[dict[tuple[str, Path], Path], int, list[OSError]]:
+    """(real path, origin) -> photo, each once; the number of other files; shut folders."""
+    photos: dict[tuple[str, Path], Path] = {}
+    ignored = 0
+    shut: list[OSError] = []
+    for entry, base in entries:
+        found = [entry]
+        if is_folder(entry):
+            found, others, closed = find_photos(entry)
+            ignored += others
+            shut += closed
+        for photo in found:
+            photos.setdefault((os.path.realpath(photo), photo.relative_to(base)), photo)
+    return photos, ignored, shut
+
+
 def _entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Each input, and the folder that it is mirrored from."""
+    """Each input with the folder that its paths are relative to."""
     for entry in inputs:
         if not is_folder(entry) and not is_file(entry):
             raise UsageError(f"no file or folder {entry}", "check the path")
         yield entry, entry if is_folder(entry) else entry.parent
     here = Path.cwd()
-    for entry in listed:  # one that is gone by now fails alone, when it is read
+    for entry in listed:  # a missing one fails by itself, when it is read
         path = here / entry
-        # `..` after a link to a folder is not where it seems to be.
+        # `..` after a link to a folder does not lead back.
         if path.is_relative_to(here) and ".." not in path.parts:
             yield path.relative_to(here), Path()
         else:
@@ -118,14 +126,14 @@ def _entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[P
 
 
 def _places(origins: Sequence[Path], config: ApplyConfig, style: str) -> list[Path]:
-    """Where each photo goes below the output folder; no two places differ in case only."""
+    """Path of each photo below the output folder; no two differ in case only."""
     if len(set(origins)) < len(origins):
         twice = next(origin for origin in origins if origins.count(origin) > 1)
         raise UsageError(
             f"two photos would both become {twice}", "stylize these inputs in separate runs"
         )
     suffixes = [_suffix(origin, config.format) for origin in origins]
-    # Folders first: no file may take the name of one.
+    # No file may take the name of a folder.
     taken = {_folded(folder) for origin in origins for folder in origin.parents}
     places: dict[int, Path] = {}
     changed = [
@@ -161,12 +169,12 @@ def _suffix(origin: Path, kind: str) -> str:
 
 
 def _folded(place: Path) -> str:
-    """Equal for names that some file systems take for the same."""
+    """Equal for names that some file systems treat as the same."""
     return unicodedata.normalize("NFC", str(place)).casefold()
 
 
 def _file_name(template: str, stem: str, style: str, suffix: str) -> str:
-    """The template filled in; where that is too long, a hash stands for the rest of the stem."""
+    """The template filled in; in a name that is too long, a hash replaces the end of the stem."""
     name = template.format(stem=stem, style=style, suffix=suffix)
     excess = len(os.fsencode(name)) - MAX_NAME_BYTES
     if excess <= 0:

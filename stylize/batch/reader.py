@@ -1,4 +1,4 @@
-"""Tasks -> decoded pictures, ahead of the network as far as there is room for them."""
+"""Tasks -> decoded pictures, ahead of the network as far as memory allows."""
 
 import hashlib
 import threading
@@ -29,9 +29,9 @@ APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 
 @dataclass(frozen=True)
 class Work:
-    """A decoded picture on its way; `size` and `sha256` are those of its file.
+    """A decoded picture on its way to its output; `size` and `sha256` are those of its file.
 
-    `need` says how its frames go through the network, and what is reserved for all of it.
+    `need` is the way of its frames through the network, and the memory reserved for the picture.
     """
 
     task: Task
@@ -44,36 +44,36 @@ class Work:
 
 
 class Reader:
-    """Decodes pictures in threads; each only when all that it takes fits into `room`.
+    """Decodes pictures in threads, each once all the memory it will need can be reserved.
 
-    Whoever is through with a `Work` gives back to `room` what it needed on the host.
+    The caller releases `work.need.host` bytes of `memory` when a picture is finished.
     """
 
     def __init__(self, style: Style, config: ApplyConfig, budget: Budget, photos: int) -> None:
-        """`photos` are so many as can be in the network at the same time."""
+        """`photos` is how many can be in the network at the same time."""
         self.style = style
         self.config = config
         self.budget = budget
         self.photos = photos
-        self.room = Room(budget.host)
+        self.memory = Reservations(budget.host)
 
     def batches(self, tasks: Sequence[Task]) -> Iterator[list[Work] | PhotoFailed]:
-        """Neighbours of one size together, in the order of `tasks`."""
+        """Batches of neighbours of one size, in the order of `tasks`."""
         batch: list[Work] = []
         reading: deque[Future[Work | PhotoFailed]] = deque()
         ahead = self.config.batch_size + 1
         with ThreadPoolExecutor(ahead, "read") as pool:
             try:
                 for task in tasks:
-                    need = self._try_to_reckon(task)
+                    need = self._try_to_estimate(task)
                     taken = need.host if isinstance(need, Need) else 0
-                    # What waits here may hold the room that is waited for: on with it.
-                    while reading and (len(reading) >= ahead or not self.room.has(taken)):
+                    # What waits here may hold the memory that this task waits for.
+                    while reading and (len(reading) >= ahead or not self.memory.fits(taken)):
                         yield from self._join(batch, reading.popleft().result())
-                    if batch and not self.room.has(taken):
+                    if batch and not self.memory.fits(taken):
                         yield batch.copy()
                         batch.clear()
-                    self.room.take(taken)
+                    self.memory.reserve(taken)
                     reading.append(pool.submit(self._read, task, need))
                 while reading:
                     yield from self._join(batch, reading.popleft().result())
@@ -86,7 +86,7 @@ class Reader:
     def _join(
         self, batch: list[Work], work: Work | PhotoFailed
     ) -> Iterator[list[Work] | PhotoFailed]:
-        """Add `work` to `batch`; what cannot go together is handed on before."""
+        """Add `work` to `batch`; first yield a batch that it does not fit into."""
         if batch and not (isinstance(work, Work) and self._fits(work, batch)):
             yield batch.copy()
             batch.clear()
@@ -99,17 +99,17 @@ class Reader:
         frames = [frame for member in (*batch, work) for frame in member.picture.frames]
         return len(frames) <= self.config.batch_size and len({f.size for f in frames}) == 1
 
-    def _try_to_reckon(self, task: Task) -> Need | PhotoFailed:
+    def _try_to_estimate(self, task: Task) -> Need | PhotoFailed:
         try:
-            return self._reckon(task)
-        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
+            return self._estimate(task)
+        except Exception as error:  # noqa: BLE001 one photo never stops the others
             return failed(task, error)
 
-    def _reckon(self, task: Task) -> Need:
-        """The way of its frames through the network, and what all of it takes on the host.
+    def _estimate(self, task: Task) -> Need:
+        """The way of the frames through the network, and the memory that the picture needs.
 
         Raises:
-            ImageError: it is no picture, or takes more than there is.
+            ImageError: not a picture, or it needs more memory than there is.
             OSError: it cannot be opened.
         """
         extent = measure(task.job.source, self.config.size)
@@ -138,8 +138,8 @@ class Reader:
             return need
         try:
             return self._decode(task, need)
-        except Exception as error:  # noqa: BLE001 whatever it is, other photos go on
-            self.room.give_back(need.host)
+        except Exception as error:  # noqa: BLE001 one photo never stops the others
+            self.memory.release(need.host)
             return failed(task, error)
 
     def _decode(self, task: Task, need: Need) -> Work:
@@ -167,8 +167,8 @@ class Reader:
 
 
 def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -> Picture:
-    """Every frame with the mask of its product, from the task's file or found in the frame; `cut`:
-    transparent elsewhere."""
+    """Every frame with its product mask, from the task's file or found in the frame; with `cut`,
+    transparent outside of it."""
     sizes = {frame.size for frame in picture.frames}
     given = {size: read_mask(task.mask, size, max_pixels) for size in sizes} if task.mask else {}
     found = [product_mask(replace(f, mask=given.get(f.size))) for f in picture.frames]
@@ -179,7 +179,7 @@ def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -
 
 
 def failed(task: Task, error: Exception) -> PhotoFailed:
-    """What is said of a picture that cannot be read."""
+    """The event for a picture that cannot be read."""
     source = task.job.source
     if isinstance(error, ImageError):
         return PhotoFailed(source, error.about(source))
@@ -192,28 +192,28 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-class Room:
-    """A number of bytes that photos under way share. One alone may always have what it needs."""
+class Reservations:
+    """A number of bytes that pictures share. A single picture may always have what it needs."""
 
     def __init__(self, size: float) -> None:
         self._size = size
-        self._taken = 0
+        self._reserved = 0
         self._changed = threading.Condition()
 
-    def has(self, size: int) -> bool:
+    def fits(self, size: int) -> bool:
         with self._changed:
             return self._fits(size)
 
-    def take(self, size: int) -> None:
-        """Waits until others have given back enough."""
+    def reserve(self, size: int) -> None:
+        """Waits until other pictures have released enough."""
         with self._changed:
             self._changed.wait_for(lambda: self._fits(size))
-            self._taken += size
+            self._reserved += size
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         with self._changed:
-            self._taken -= size
+            self._reserved -= size
             self._changed.notify_all()
 
     def _fits(self, size: int) -> bool:
-        return self._taken == 0 or self._taken + size <= self._size
+        return self._reserved == 0 or self._reserved + size <= self._size

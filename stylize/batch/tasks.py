@@ -1,4 +1,4 @@
-"""Plan and manifest -> what is left to do. Hashes files, looks at no pixel, changes nothing."""
+"""Plan + manifest -> tasks: what is left to do. Hashes files, decodes nothing, changes nothing."""
 
 import hashlib
 import math
@@ -16,31 +16,64 @@ from stylize.config import AUTO, ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import digest, is_file, is_folder
 
-MOST_ANCHORS = 16  # photos that stand for the set
+MOST_ANCHORS = 16  # photos that represent the set
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job, the file of its mask if there is one, and how its output stands now."""
+    """A job, the file of its mask if there is one, and the state of its output."""
 
     job: Job
     mask: Path | None
     state: State
 
     @property
-    def open(self) -> bool:
+    def pending(self) -> bool:
         return self.state in (State.NEW, State.STALE)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides how outputs look: the style's name and sha256, and the options; and the photos
-    that norms are held near, if any."""
+    """Everything that decides what outputs look like: the name and sha256 of the style, the
+    options, and the anchors (photos whose statistics the norms are pulled towards)."""
 
     name: str
     style: str
     options: dict[str, Any]
     anchors: tuple[Path, ...] = ()
+
+
+def dry_run(
+    style: str,
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    listed: Sequence[Path] = (),
+) -> tuple[Plan, list[Task]]:
+    """What `apply` would do, without doing it; raises UsageError where `apply` would."""
+    plan, recipe = prepare(style, inputs, output, config, listed)
+    return plan, list_tasks(plan, Manifest(output), recipe, config)
+
+
+def prepare(
+    style: str,
+    inputs: Sequence[Path],
+    output: Path,
+    config: ApplyConfig,
+    listed: Sequence[Path] = (),
+) -> tuple[Plan, Recipe]:
+    """Plan and recipe of a run.
+
+    Raises:
+        UsageError: the style, an input, the masks, the anchor or the output cannot be used.
+    """
+    recipe = make_recipe(style, config)
+    if config.masks is not None and not is_folder(config.masks):
+        raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
+    plan = make_plan(inputs, output, config, recipe.name, listed)
+    if config.anchor is not None:
+        recipe = _with_anchors(recipe, plan, config, config.anchor)
+    return plan, recipe
 
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
@@ -49,8 +82,30 @@ def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
 
 
-def survey(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
-    """Every job of the plan with its state; with `config.overwrite`, all that exists is stale."""
+def _with_anchors(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) -> Recipe:
+    """With that photo as the anchor; for "auto", with photos of the plan at even intervals."""
+    chosen = [Path(anchor)]
+    if anchor == AUTO:
+        every = max(1, math.ceil(len(plan.jobs) / MOST_ANCHORS))
+        chosen = [job.source for job in plan.jobs[::every]]
+    digests: dict[Path, str] = {}
+    for path in chosen:
+        try:
+            digests[path] = digest(path)
+        except OSError as error:
+            if anchor != AUTO:  # in a set, the other photos are enough
+                reason = f"{anchor}: {error.strerror}"
+                raise UsageError(reason, "give --anchor a photo, or auto") from error
+    options = {
+        "anchor": hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
+        "anchor_weight": config.anchor_weight,
+        "anchor_floor": config.anchor_floor,
+    }
+    return replace(recipe, options=recipe.options | options, anchors=tuple(digests))
+
+
+def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
+    """A task for every job of the plan; `config.overwrite` makes every existing output stale."""
 
     def task(job: Job) -> Task:
         mask = find_mask(job, config.masks)
@@ -64,69 +119,12 @@ def survey(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) 
 
 
 def find_mask(job: Job, folder: str | None) -> Path | None:
-    """The mask of a photo: `folder` mirrors the inputs, in PNG files or in the photos' own format.
+    """The mask of a photo in `folder`, which mirrors the inputs.
 
-    `sub/a.jpg` has its mask in `sub/a.png`, `sub/a.jpg.png` or `sub/a.jpg`.
+    For `sub/a.jpg` it is `sub/a.png`, `sub/a.jpg.png` or `sub/a.jpg`, the first that exists.
     """
     if folder is None:
         return None
     place = Path(folder) / job.origin
-    for path in (place.with_suffix(".png"), place.with_name(place.name + ".png"), place):
-        if is_file(path):
-            return path
-    return None
-
-
-def look_over(
-    style: str,
-    inputs: Sequence[Path],
-    output: Path,
-    config: ApplyConfig,
-    listed: Sequence[Path] = (),
-) -> tuple[Plan, list[Task]]:
-    """The plan and what `apply` would do, without doing anything.
-
-    Raises:
-        UsageError: as `apply` would, for style, inputs, masks or output folder.
-    """
-    plan, recipe = make_ready(style, inputs, output, config, listed)
-    return plan, survey(plan, Manifest(output), recipe, config)
-
-
-def make_ready(
-    style: str,
-    inputs: Sequence[Path],
-    output: Path,
-    config: ApplyConfig,
-    listed: Sequence[Path] = (),
-) -> tuple[Plan, Recipe]:
-    """Plan and recipe of a run; raises UsageError for whatever makes it senseless."""
-    recipe = make_recipe(style, config)
-    if config.masks is not None and not is_folder(config.masks):
-        raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
-    plan = make_plan(inputs, output, config, recipe.name, listed)
-    if config.anchor is not None:
-        recipe = _anchored(recipe, plan, config, config.anchor)
-    return plan, recipe
-
-
-def _anchored(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) -> Recipe:
-    """With the photo to hold norms near, or with some of the plan, evenly chosen."""
-    chosen = [Path(anchor)]
-    if anchor == AUTO:
-        every = max(1, math.ceil(len(plan.jobs) / MOST_ANCHORS))
-        chosen = [job.source for job in plan.jobs[::every]]
-    digests: dict[Path, str] = {}
-    for path in chosen:
-        try:
-            digests[path] = digest(path)
-        except OSError as error:
-            if anchor != AUTO:  # of a set, others stand for it
-                reason = f"{anchor}: {error.strerror}"
-                raise UsageError(reason, "give --anchor a photo, or auto") from error
-    options = {
-        "anchor": hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
-        "anchor_weight": config.anchor_weight,
-        "anchor_floor": config.anchor_floor,
-    }
-    return replace(recipe, options=recipe.options | options, anchors=tuple(digests))
+    candidates = (place.with_suffix(".png"), place.with_name(place.name + ".png"), place)
+    return next((path for path in candidates if is_file(path)), None)

@@ -181,9 +181,9 @@ def _print_dry_run(
     *,
     json: bool,
 ) -> None:
-    from stylize.batch.tasks import look_over
+    from stylize.batch.tasks import dry_run
 
-    plan, tasks = look_over(style, inputs, output, config, listed)
+    plan, tasks = dry_run(style, inputs, output, config, listed)
     planned = [Planned(task.job.source, task.job.target, task.state) for task in tasks]
     if json:
         deque(terminal.print_json(planned), maxlen=0)

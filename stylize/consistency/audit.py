@@ -9,10 +9,10 @@ from stylize.assets import find_style
 from stylize.batch.manifest import Manifest
 from stylize.config import STYLE_LAYERS, ApplyConfig
 from stylize.consistency.appearance import Appearance, look_at, need_colours
-from stylize.device import choose
 from stylize.errors import ImageError, StyleFileError, UsageError
 from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFailed, PhotoSeen
 from stylize.files import digest, find_photos, is_file, is_folder
+from stylize.network.device import choose
 from stylize.network.style_header import read_header
 from stylize.photos.decoder import read_photo
 from stylize.photos.masks import product_mask

@@ -12,7 +12,7 @@ from typing import Any
 from stylize import __version__
 from stylize.assets import find_style
 from stylize.batch.apply import apply
-from stylize.batch.tasks import look_over, make_ready
+from stylize.batch.tasks import dry_run, prepare
 from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
@@ -47,7 +47,7 @@ def check_job(brand: Brand) -> Iterator[VariantPlanned]:
     for name, style in brand.styles.items():
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
-            plan, tasks = look_over(style, brand.inputs, folder, variant.config)
+            plan, tasks = dry_run(style, brand.inputs, folder, variant.config)
             states = Counter(str(task.state) for task in tasks)
             yield VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
 
@@ -66,7 +66,7 @@ def run_job(brand: Brand) -> Iterator[Event]:
         need_colours()
     for name, style in brand.styles.items():
         for variant in brand.variants:
-            make_ready(style, brand.inputs, brand.folder(name, variant.name), variant.config)
+            prepare(style, brand.inputs, brand.folder(name, variant.name), variant.config)
     counts: Counter[str] = Counter()
     broken: list[str] = []
     reports: list[Path] = []
@@ -106,7 +106,7 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
     """
     variant = brand.variants[0]
     folder = brand.folder(name, variant.name)
-    plan, _ = make_ready(style, brand.inputs, folder, variant.config)
+    plan, _ = prepare(style, brand.inputs, folder, variant.config)
     pictures = {job.target: job.source for job in plan.jobs if is_file(job.target)}
     if len(pictures) < 2:
         yield Note(f"no audit of {name}: it takes two pictures")

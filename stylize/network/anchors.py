@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylize.network.instance_norm.layer import Anchor, InstanceNorm2d, Moments, moments
+from stylize.network.instance_norm import Anchor, InstanceNorm2d, Moments, moments
 
 
 @torch.inference_mode()

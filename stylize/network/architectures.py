@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.overrides import handle_torch_function, has_torch_function
 
 from stylize.config import NetworkConfig
-from stylize.network.instance_norm.layer import InstanceNorm2d
+from stylize.network.instance_norm import InstanceNorm2d
 
 BOX, BINOMIAL = (1, 1), (1, 2, 1)  # taps of a blur
 UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stylize.network.instance_norm.layer import InstanceNorm2d
+from stylize.network.instance_norm import InstanceNorm2d
 
 
 def norm_names(network: nn.Module) -> list[str]:

@@ -12,8 +12,8 @@ import psutil
 import torch
 
 from stylize.config import Look
-from stylize.device import Compute, free_memory
 from stylize.errors import ImageError, UsageError
+from stylize.network.device import Compute, free_memory
 
 SHARE = 0.5  # of what is free, where nobody has said how much may be taken
 FIXED = 150e6  # of libraries, once they work: convolutions' own buffers, code that gets loaded

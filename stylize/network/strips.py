@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stylize.network.architectures import white_noise
 from stylize.network.buffers import Buffer
-from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine, moments
+from stylize.network.instance_norm import InstanceNorm2d, Moments, combine, moments
 
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
 Number = float  # which inside of `Strips` is a method

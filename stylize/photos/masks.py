@@ -109,7 +109,8 @@ def connected_to_border(region: Region) -> Region:
     for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         reached[side] = True
     reached[0] = False  # what is not in the region
-    return reached[labels]
+    connected: Region = reached[labels]
+    return connected
 
 
 def _distance(rgb: Image.Image, colour: Levels) -> Levels:

@@ -9,8 +9,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stylize.device import choose
 from stylize.errors import UsageError
+from stylize.network.device import choose
 
 
 @dataclass(frozen=True)

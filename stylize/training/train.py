@@ -15,10 +15,10 @@ from torch import Tensor
 
 from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
 from stylize.config import AUTO, NetworkConfig, TrainConfig
-from stylize.device import choose, free_memory
 from stylize.errors import UsageError
-from stylize.events import Backend, Event, Note, PhotoSkipped, TrainingStarted
+from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
 from stylize.files import digest, make_folder, write_file
+from stylize.network.device import choose, free_memory
 from stylize.network.instance_norm.ops import backend
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture
@@ -95,7 +95,7 @@ def train(
         folder.refuse_to_lose(resume=resume, overwrite=overwrite)
         workers.share(config.batch_size)
         compute = choose(device, config.precision)
-        norm = backend(compute.device.type)
+        backend(compute.device.type)  # one that cannot run is an error now
         start, base_sha256, config = _start(config, network, name)
         config = resolved(config, compute)
         styles = [_read(path, config.style_size) for path in pictures]
@@ -114,7 +114,7 @@ def train(
             board = Board(log_dir)
         crops = ContentPhotos(photos, config.size, config.seed, _cache_size(workers))
 
-        yield Backend(str(compute.device), compute.precision, compute.detail, norm)
+        yield compute.describe()
         for path, reason in skipped.items():
             yield PhotoSkipped(path, reason)
         trainer = Trainer(header, styles, compute, workers, start)

@@ -11,10 +11,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stylize.config import VGG_SOURCES, TrainConfig
-from stylize.device import Compute
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import ManyStyles, norm_names
+from stylize.network.device import Compute
 from stylize.network.style_header import StyleHeader
 from stylize.photos.lighting import random_light, relight
 from stylize.photos.photo import to_tensor

@@ -1,7 +1,7 @@
-"""Whether styles still make of a photo what they made of it when they were trained.
+"""Do styles still paint what they painted when they were trained?
 
-A style file holds what the style made of the shipped photo then, in fp32. Made anew, by another
-version, on another machine or device, it should be the same picture.
+A style file holds its preview: the shipped photo in that style, painted in fp32 after training.
+Another version, machine or device should paint the same picture.
 """
 
 import base64
@@ -14,23 +14,22 @@ from PIL import Image
 from torch import Tensor
 
 from stylize.assets import find_style, shipped, style_files
-from stylize.device import Compute
 from stylize.errors import StyleFileError
-from stylize.events import Backend, Event, StyleVerified
+from stylize.events import Event, StyleVerified
 from stylize.network.architectures import build_network
-from stylize.network.instance_norm.ops import backend
+from stylize.network.device import Compute
 from stylize.network.style_file import halved
 from stylize.network.style_header import StyleHeader
 from stylize.photos.decoder import read_photo
 from stylize.style import Style, load_style
 
 PHOTO = "preview.png"
-MOST = {"fp32": 1, "bf16": 4}  # grey levels that rounding explains
+MOST = {"fp32": 1, "bf16": 4}  # grey levels that rounding can explain
 AGAIN = "train the style again to have one"
 
 
 def preview(weights: Mapping[str, Tensor], header: StyleHeader, device: torch.device) -> str:
-    """A base64 PNG of what a style makes of the shipped photo, once it is in its file."""
+    """The preview of a style, with its weights rounded as in its file: a base64 PNG."""
     network = build_network(header.network)
     network.load_state_dict({key: halved(weight).float() for key, weight in weights.items()})
     content = io.BytesIO()
@@ -41,12 +40,12 @@ def preview(weights: Mapping[str, Tensor], header: StyleHeader, device: torch.de
 def verify(
     styles: Sequence[str] = (), device: str = "auto", precision: str = "auto"
 ) -> Iterator[Event]:
-    """`Backend`, and a `StyleVerified` for each of the styles; without names, for all there are.
+    """Compare each style (default: all) with its preview; yields `Backend` and `StyleVerified`.
 
-    A style that cannot be read, or that has no preview, is reported and stops nothing.
+    A style that cannot be read or has no preview is reported and does not stop the others.
 
     Raises:
-        StyleFileError: there is no style of a name that is given.
+        StyleFileError: there is no style of a given name.
         DeviceError: the device, the precision or the norm backend is not available.
     """
     names = {style: find_style(style) for style in styles} or style_files()
@@ -58,9 +57,8 @@ def verify(
             yield StyleVerified(name, None, None, False, str(error))
             continue
         if not said:
-            compute, said = style.compute, True
-            norm = backend(compute.device.type)
-            yield Backend(str(compute.device), compute.precision, compute.detail, norm)
+            said = True
+            yield style.compute.describe()
         yield _compare(name, style)
 
 
@@ -86,4 +84,4 @@ def _compare(name: str, style: Style) -> StyleVerified:
     difference = np.abs(np.asarray(now, np.int16) - np.asarray(then, np.int16))
     largest, mean = int(difference.max()), float(difference.mean())
     same = largest <= MOST[style.compute.precision]
-    return StyleVerified(name, largest, mean, same, "" if same else "another picture than then")
+    return StyleVerified(name, largest, mean, same, "" if same else "it paints another picture")

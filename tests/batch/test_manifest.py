@@ -157,7 +157,7 @@ def test_names_of_any_bytes_are_remembered(tmp_path):
 
 def test_a_folder_is_held_by_one_run(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from stylize.manifest import Manifest\n"
+        "import sys; from pathlib import Path; from stylize.batch.manifest import Manifest\n"
         "with Manifest.locked(Path(sys.argv[1])): print('held', flush=True); input()"
     )
     command = [sys.executable, "-c", code, tmp_path]

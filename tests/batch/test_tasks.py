@@ -4,7 +4,7 @@ import pytest
 
 from stylize.batch.manifest import State
 from stylize.batch.plan import Job
-from stylize.batch.tasks import find_mask, look_over, make_recipe
+from stylize.batch.tasks import dry_run, find_mask, make_recipe
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 
@@ -24,10 +24,10 @@ def test_masks_mirror_the_inputs(tmp_path, name):
 
 def test_looking_over_changes_nothing(style_file, photos, tmp_path):
     out = tmp_path / "out"
-    plan, tasks = look_over(str(style_file), [photos], out, ApplyConfig())
+    plan, tasks = dry_run(str(style_file), [photos], out, ApplyConfig())
     assert len(plan.jobs) == len(tasks) == 6
     assert {task.state for task in tasks} == {State.NEW}
-    assert all(task.open for task in tasks)
+    assert all(task.pending for task in tasks)
     assert not out.exists()
 
 
@@ -36,13 +36,13 @@ def test_files_of_others_are_foreign_until_they_may_be_overwritten(style_file, p
     out.mkdir()
     (out / "photo0.png").touch()
     (out / "photo1.png").symlink_to("nowhere")
-    _, tasks = look_over(str(style_file), [photos], out, ApplyConfig())
+    _, tasks = dry_run(str(style_file), [photos], out, ApplyConfig())
     assert [task.job.place.name for task in tasks if task.state is State.FOREIGN] == [
         "photo0.png",
         "photo1.png",
     ]
-    _, tasks = look_over(str(style_file), [photos], out, ApplyConfig(overwrite=True))
-    assert all(task.open for task in tasks)
+    _, tasks = dry_run(str(style_file), [photos], out, ApplyConfig(overwrite=True))
+    assert all(task.pending for task in tasks)
 
 
 def test_the_style_is_called_by_its_file(style_file):
@@ -52,4 +52,4 @@ def test_the_style_is_called_by_its_file(style_file):
 
 def test_masks_must_be_a_folder(style_file, photos, tmp_path):
     with pytest.raises(UsageError, match="no folder"):
-        look_over(str(style_file), [photos], tmp_path / "out", ApplyConfig(masks="gone"))
+        dry_run(str(style_file), [photos], tmp_path / "out", ApplyConfig(masks="gone"))

@@ -5,11 +5,11 @@ import psutil
 import pytest
 import torch
 
-from stylize.batch.reader import Room
+from stylize.batch.reader import Reservations
 from stylize.config import Look
-from stylize.device import Compute, free_memory
 from stylize.errors import ImageError, UsageError
 from stylize.network import memory
+from stylize.network.device import Compute, free_memory
 from stylize.network.memory import (
     Budget,
     Need,
@@ -144,20 +144,20 @@ def test_sizes_in_words():
 
 
 def test_room_waits_until_something_is_given_back():
-    room = Room(100)
-    room.take(60)
-    assert room.has(40)
-    assert not room.has(41)
+    room = Reservations(100)
+    room.reserve(60)
+    assert room.fits(40)
+    assert not room.fits(41)
     came = threading.Event()
 
     def take() -> None:
-        room.take(41)
+        room.reserve(41)
         came.set()
 
     thread = threading.Thread(target=take)
     thread.start()
     assert not came.wait(0.05)
-    room.give_back(60)
+    room.release(60)
     assert came.wait(10)
     thread.join()
 
@@ -176,9 +176,9 @@ def test_a_look_takes_room_in_a_strip():
 
 
 def test_one_alone_may_be_larger_than_the_room():
-    room = Room(100)
-    assert room.has(1000)
-    room.take(1000)
-    assert not room.has(1)
-    room.give_back(1000)
-    assert room.has(1)
+    room = Reservations(100)
+    assert room.fits(1000)
+    room.reserve(1000)
+    assert not room.fits(1)
+    room.release(1000)
+    assert room.fits(1)

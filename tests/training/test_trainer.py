@@ -3,8 +3,8 @@ import torch
 from conftest import TINY, draw_picture
 
 from stylize.config import TrainConfig
-from stylize.device import choose
 from stylize.errors import TrainingError
+from stylize.network.device import choose
 from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.photos.lighting import random_light, relight
 from stylize.photos.photo import to_tensor

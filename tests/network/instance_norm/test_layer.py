@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.network.instance_norm import ops
-from stylize.network.instance_norm.layer import (
+from stylize.network.instance_norm import (
     EPS,
     InstanceNorm2d,
     blend,
@@ -26,6 +25,7 @@ from stylize.network.instance_norm.layer import (
     instance_norm,
     moments,
     normalize,
+    ops,
 )
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

@@ -9,6 +9,8 @@ import psutil
 import torch
 
 from stylize.errors import DeviceError
+from stylize.events import Backend
+from stylize.network.instance_norm.ops import backend
 
 CGROUP = Path("/sys/fs/cgroup")  # version 2: the limit of a container
 
@@ -32,6 +34,11 @@ class Compute:
         if self.device.type == "cuda":
             return torch.cuda.get_device_name(self.device)
         return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+    def describe(self) -> Backend:
+        """The event that says what the work runs on."""
+        norm = backend(self.device.type)
+        return Backend(str(self.device), self.precision, self.detail, norm)
 
     def peak_memory(self) -> int:
         """Bytes: the most this process has held so far on the device (on the CPU: resident)."""

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from stylize.device import choose, has_bf16_units
 from stylize.errors import DeviceError
+from stylize.network.device import choose, has_bf16_units
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 
