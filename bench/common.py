@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stylize.files import find_photos
-from stylize.network.instance_norm import InstanceNorm2d
+from stylize.network.instance_norm.layer import InstanceNorm2d
 
 RESULTS = Path(__file__).parent / "results.jsonl"
 

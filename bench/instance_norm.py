@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from stylize.network.instance_norm import EPS, instance_norm
+from stylize.network.instance_norm.layer import EPS, instance_norm
 from stylize.network.instance_norm.ops import backend
 
 TESTS = Path(__file__).parent.parent / "tests" / "network" / "instance_norm" / "test_layer.py"

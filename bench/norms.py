@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.network.device import choose
-from stylize.network.instance_norm import InstanceNorm2d
+from stylize.network.instance_norm.layer import InstanceNorm2d
 from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.training.trainer import Trainer, resolved
 

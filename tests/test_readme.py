@@ -10,7 +10,7 @@ import torch
 from conftest import ROOT, draw_picture
 
 from stylize import load_style
-from stylize.network.architectures import JohnsonNet
+from stylize.network.johnson import JohnsonNet
 
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)

@@ -1,4 +1,4 @@
-"""Norms held near the statistics of reference photos, so that outliers of a set come home."""
+"""Anchors: norms pulled towards the statistics of reference photos."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylize.network.instance_norm import Anchor, InstanceNorm2d, Moments, moments
+from stylize.network.instance_norm.layer import Anchor, InstanceNorm2d, Moments, moments
 
 
 @torch.inference_mode()
@@ -16,11 +16,11 @@ def hold(
     weight: float,
     floor: float,
 ) -> None:
-    """Hold the norms of `network` near the mean statistics of `photos`: (1, 3, H, W) each, with its
-    mask, (1, 1, H, W), or None.
+    """Pull the norms of `network` towards the mean statistics of `photos`: (1, 3, H, W) each, with
+    a mask (1, 1, H, W) or None.
 
-    All but the first: that one takes away what a brighter or a darker exposure has changed, which
-    the statistics of other photos would not. Means and deviations are averaged, as `blend` does.
+    The first norm is left out: it removes differences in exposure, which the statistics of other
+    photos would not. Means and deviations are averaged, as `blend` does.
     """
     norms = [module for module in network.modules() if isinstance(module, InstanceNorm2d)]
     for norm in norms:

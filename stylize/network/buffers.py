@@ -1,4 +1,4 @@
-"""Room for what a network keeps of a whole photo: on the device, on the host, on disk."""
+"""Buffers for activations of a whole photo: on the device, on the host, on disk."""
 
 import tempfile
 from pathlib import Path
@@ -11,14 +11,14 @@ from stylize.network.memory import Way
 
 
 class Buffer(Protocol):
-    """Room for (1, C, H, W): filled by rows, read by rows."""
+    """Holds a tensor (1, C, H, W), written and read by rows."""
 
     def write(self, top: int, strip: Tensor) -> None: ...
     def read(self, top: int, bottom: int) -> Tensor: ...
 
 
 class InMemory:
-    """On the device, or on the host, from where strips come to `device` when they are read."""
+    """On the device, or on the host; strips move to `device` when they are read."""
 
     def __init__(
         self, shape: tuple[int, ...], dtype: torch.dtype, place: torch.device, device: torch.device
@@ -41,10 +41,10 @@ class InMemory:
 
 
 class OnDisk:
-    """In a file without a name, which is gone when nobody holds it, whatever happens.
+    """In an unnamed file that disappears with the process, whatever happens.
 
-    Read and written, not mapped: then the pages do not count as memory of this process, and a full
-    disk is an error, not a signal that ends it.
+    It is read and written, not mapped: mapped pages count as memory of the process, and a full disk
+    would end it by a signal.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class OnDisk:
         data = rows.view(-1).view(torch.uint8).numpy().data
         while data:
             count = self._file.readinto(data)
-            if not count:  # or this would wait for ever
-                raise OSError("a temporary file is shorter than what was written into it")
+            if not count:  # or this would loop forever
+                raise OSError("a temporary file has become shorter")
             data = data[count:]
         return rows.permute(0, 3, 1, 2).to(self._device)
 
@@ -78,7 +78,7 @@ class OnDisk:
 def make_buffer(
     way: Way, device: torch.device, folder: Path | None, shape: tuple[int, ...], dtype: torch.dtype
 ) -> Buffer:
-    """Room where that way has it; raises OSError if there is none on the disk."""
+    """A buffer in the place that `way` uses; raises OSError if the disk is full."""
     if way is Way.FROM_DISK:
         return OnDisk(shape, dtype, folder or Path(tempfile.gettempdir()), device)
     place = torch.device("cpu") if way is Way.FROM_HOST else device

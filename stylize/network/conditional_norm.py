@@ -1,4 +1,4 @@
-"""One network for many styles, each with norms of its own (Dumoulin et al. 2017, section 2.2)."""
+"""Conditional instance norm: one network, many styles (Dumoulin et al. 2017, section 2.2)."""
 
 import copy
 from typing import cast
@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stylize.network.instance_norm import InstanceNorm2d
+from stylize.network.instance_norm.layer import InstanceNorm2d
 
 
 def norm_names(network: nn.Module) -> list[str]:
-    """The names of the scales and shifts of a network's norms, as in its state."""
+    """Names of the scales and shifts of a network's norms in its state dict."""
     return [
         f"{place}.{name}"
         for place, module in network.named_modules()
@@ -21,7 +21,7 @@ def norm_names(network: nn.Module) -> list[str]:
 
 
 class ManyStyles(nn.Module):
-    """Styles that share every convolution of `network`; its own norms stand for none of them."""
+    """Styles that share the convolutions of `network` and have norms of their own."""
 
     def __init__(self, network: nn.Module, styles: int) -> None:
         super().__init__()
@@ -32,10 +32,10 @@ class ManyStyles(nn.Module):
         norms = [network.get_submodule(place) for place in self._places]
         self.norms = nn.ModuleList(nn.ModuleList(copy.deepcopy(norms)) for _ in range(styles))
         for norm in norms:
-            norm.requires_grad_(False)  # never used, so never learned
+            norm.requires_grad_(False)  # replaced in `forward`
 
     def forward(self, image: Tensor, style: int, seeds: Tensor | None = None) -> Tensor:
-        """As the network's own, with the norms of style number `style`."""
+        """The network with the norms of style number `style`."""
         norms: dict[str, Tensor] = {
             f"{place}.{name}": parameter
             for place, norm in zip(self._places, self._norms_of(style), strict=True)
@@ -48,8 +48,7 @@ class ManyStyles(nn.Module):
         return cast("nn.ModuleList", self.norms[style])
 
     def base(self) -> dict[str, Tensor]:
-        """The weights of a single network to start a new style from: norms are those of the mean
-        style."""
+        """Weights of a single network to start a new style from, with the mean of all norms."""
         weights = dict(self.network.state_dict())
         for index, place in enumerate(self._places):
             for name in ("weight", "bias"):

@@ -1,6 +1,6 @@
-"""How much memory there is, how much a photo takes, and which way through a network it goes.
+"""How much memory a photo needs, and which way it takes through a network.
 
-Sizes are bytes, picture sizes pixels. docs/any-size.md explains the model and measures it.
+Memory is in bytes, pictures in pixels. docs/any-size.md explains and measures the model.
 """
 
 import math
@@ -15,19 +15,19 @@ from stylize.config import Look
 from stylize.errors import ImageError, UsageError
 from stylize.network.device import Compute, free_memory
 
-SHARE = 0.5  # of what is free, where nobody has said how much may be taken
-FIXED = 150e6  # of libraries, once they work: convolutions' own buffers, code that gets loaded
-PICTURE = 15  # a pixel: decoded and stylized, 4 each as Pillow has them; mask; the file, twice
-DECODED = 5  # of these, before there is a result
-SCALED = 10  # of the size that a network sees, if it is not the photo's own: in, out, weights
-LOOK = 250  # of a strip that is changed as `Look` says: copies in fp32
-PIXEL = 20  # in fp32, with its mask, as it goes into a network or comes out of it
-MOST_IN_ONE_PASS = 2**22  # pixels, on a CPU: more are no slower in strips
-BORDER = 32  # pixels that networks at most add to a side
-STRIP_PIXELS = 2**20  # on a CPU: enough for all cores, few beside what is kept
+SHARE = 0.5  # of the free memory, without --max-memory
+FIXED = 150e6  # of libraries at work: buffers of convolutions, code loaded late
+PICTURE = 15  # per pixel: decoded and stylized (4 each in Pillow), mask, the file twice
+DECODED = 5  # of PICTURE, before there is a result
+SCALED = 10  # per pixel at the network's size, if it differs: input, output, weights
+LOOK = 250  # per pixel of a strip that `blend` changes: copies in fp32
+PIXEL = 20  # per pixel of a network's input or output: fp32, with its mask
+MOST_IN_ONE_PASS = 2**22  # pixels, on a CPU: above, strips are as fast
+BORDER = 32  # pixels: the most padding that a network adds to a side
+STRIP_PIXELS = 2**20  # on a CPU: enough for all cores, little beside the buffers
 STRIP_PIXELS_ON_GPU = 2**23  # fewer launches
-FEWEST_ROWS = 64  # of a photo in a strip: at an eighth of the resolution there still are eight
-WINDOW_ROWS = 256  # that a network sees around and in a strip, where it keeps nothing else
+FEWEST_ROWS = 64  # of a photo in a strip: 8 at an eighth of the resolution
+WINDOW_ROWS = 256  # that a network needs around a strip, with given statistics
 THUMBNAIL = 2048  # pixels on the longest side, for approximate statistics
 
 
@@ -43,8 +43,8 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be taken on the device and on the host; on a CPU both are one. `base` is what the
-    process has already."""
+    """Memory that photos may use on the device and on the host (on a CPU, `host` counts). `base`
+    is what the process uses already."""
 
     device: float
     host: float
@@ -53,7 +53,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Need:
-    """What one photo takes at its peak, going that way."""
+    """The peak memory of one photo that goes that way."""
 
     way: Way
     device: int
@@ -70,10 +70,9 @@ def ways(
     compute: Compute,
     look: Look,
 ) -> list[Need]:
-    """The ways that a photo of (width, height) can go and what each takes, the best first.
+    """The ways open to a photo of (width, height) with their memory, the fastest first.
 
-    `seen` is the size at which the network sees it, `values` how many the network holds at its peak
-    for each pixel: in one pass, in strips.
+    `seen` is the size at which the network sees it, `values` the network's `values_per_pixel`.
     """
     width, height = (side + BORDER for side in seen)
     pixels, of_photo = width * height, size[0] * size[1]
@@ -102,17 +101,17 @@ def ways(
 
 
 def count_strips(size: tuple[int, int], *, on_gpu: bool = False) -> int:
-    """Into how many strips a picture of (width, height) is cut; each is as wide as the picture."""
+    """The number of full-width strips for a picture of (width, height)."""
     width, height = size
     most = STRIP_PIXELS_ON_GPU if on_gpu else STRIP_PIXELS
     return max(1, min(math.ceil(width * height / most), height // FEWEST_ROWS))
 
 
 def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
-    """The first of `ways` that fits; one pass only if `photos` at the same time could take it.
+    """The first of `ways` that fits; one pass only if `photos` at the same time would fit.
 
     Raises:
-        ImageError: not even the last fits.
+        ImageError: none fits.
     """
     for need in found:
         if need.fits(budget, photos if need.way is Way.ONE_PASS else 1):
@@ -126,10 +125,10 @@ def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
 
 
 def make_budget(max_memory: float | None, device: torch.device) -> Budget:
-    """Up to `max_memory` bytes, on the device and on the host; without, half of what is free.
+    """`max_memory` bytes on the device and on the host; by default half of what is free.
 
     Raises:
-        UsageError: the process alone takes more.
+        UsageError: the process alone uses more.
     """
     base = psutil.Process().memory_info().rss + FIXED
     host = SHARE * free_memory() if max_memory is None else max_memory - base
@@ -146,5 +145,5 @@ def make_budget(max_memory: float | None, device: torch.device) -> Budget:
 
 
 def in_words(size: float) -> str:
-    """Such as 3.4 GB, rounded up: so much is enough."""
+    """Such as 3.4 GB, rounded up, so that it is enough."""
     return f"{math.ceil(size / 1e8) / 10} GB" if size >= 1e9 else f"{math.ceil(size / 1e6)} MB"

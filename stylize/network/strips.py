@@ -1,12 +1,11 @@
-"""Photos whose activations do not fit into memory: the same network, strip by strip, exactly.
+"""Networks on photos whose activations do not fit into memory: strip by strip, with equal results.
 
-A `Strips` stands in for an image. A network's `forward` takes it as it takes a tensor, and nothing
-is computed then: what functions of torch give back is another `Strips`, which knows what rows of
-the one before it needs for rows of its own. Only an instance norm needs all of the picture. When
-rows behind it are first asked for, it has everything before it computed, strip by strip, keeps it,
-and combines the statistics of the strips. So these are those of the whole picture, and the result
-is that of one pass, but for rounding. Hardly a row is computed twice: where a blur follows a
-convolution without a norm in between.
+A `Strips` stands in for an image. A network's `forward` accepts it like a tensor but computes
+nothing: each torch function returns another `Strips` that knows which rows of its input it needs.
+Only an instance norm needs the whole picture. When its first rows are requested, it computes its
+input strip by strip, keeps it in a buffer, and combines the statistics of the strips. So these are
+the statistics of the whole picture, and the result equals one pass, apart from rounding. Few rows
+are computed twice: only where a blur follows a convolution without a norm in between.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stylize.network.architectures import white_noise
 from stylize.network.buffers import Buffer
-from stylize.network.instance_norm import InstanceNorm2d, Moments, combine, moments
+from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine, moments
+from stylize.network.transformer import white_noise
 
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
 Number = float  # which inside of `Strips` is a method
@@ -28,11 +27,10 @@ Allocate = Callable[[tuple[int, ...], torch.dtype], Buffer]
 
 @dataclass
 class Run:
-    """One picture on its way through a network, in `count` strips on `device`.
+    """One pass of a picture through a network, in `count` strips on `device`.
 
-    `allocate` makes a buffer for something as large as the picture, wherever there is room for it.
-    A norm that has `given` statistics needs none, and keeps no more than a few rows; the statistics
-    of all others are noted in `found`.
+    `allocate` makes a buffer for activations of the whole picture. A norm with `given` statistics
+    needs none and keeps a few rows only; the statistics of all other norms go into `found`.
     """
 
     device: torch.device
@@ -40,23 +38,23 @@ class Run:
     allocate: Allocate
     given: dict[nn.Module, Moments] = field(default_factory=dict)
     found: dict[nn.Module, Moments] = field(default_factory=dict)
-    strip: int = 0  # of the result, that is being computed
+    strip: int = 0  # of the result that is being computed
 
     def strips(self, height: int) -> Iterator[tuple[int, int]]:
         return cut(height, self.count)
 
 
 def cut(height: int, count: int) -> Iterator[tuple[int, int]]:
-    """First row and last + 1 of at most `count` strips of something so high."""
+    """First row and last + 1 of each of at most `count` strips of `height` rows."""
     rows = -(-height // count)
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
 
 
 class Strips:
-    """Stands in for a tensor (1, C, H, W), of which `rows` computes those from `top` to `bottom`.
+    """Stands in for a tensor (1, C, H, W); `rows(top, bottom)` computes a part of it.
 
-    It has those methods and knows those functions (`RULES`) that networks here use.
+    It has the methods, and `RULES` the functions, that the networks use.
     """
 
     def __init__(self, run: Run, shape: tuple[int, ...], dtype: torch.dtype, rows: Rows) -> None:
@@ -73,7 +71,7 @@ class Strips:
         return NotImplemented if rule is None else rule(*args, **(kwargs or {}))
 
     def advance(self, top: int, bottom: int) -> Tensor:
-        """`rows` of a network's result, asked for from above: none is higher up than the last."""
+        """`rows` of a network's result, from top to bottom: none starts above the one before."""
         self.run.strip += 1
         return self.rows(top, bottom)
 
@@ -85,7 +83,7 @@ class Strips:
         return Strips(self.run, shape, self.dtype, rows)
 
     def each(self, function: Callable[[Tensor], Tensor]) -> "Strips":
-        """With a function that works pixel by pixel and keeps the shape."""
+        """Apply a function that works on single pixels and keeps the shape."""
         rows, dtype = self.rows, function(torch.empty(1, 1, 1, 1, dtype=self.dtype)).dtype
         return Strips(self.run, self.shape, dtype, lambda *strip: function(rows(*strip)))
 
@@ -123,7 +121,7 @@ class Strips:
 
 
 class Normalized:
-    """What goes into a norm: kept as a whole, for its statistics, and handed out normalized."""
+    """A norm that keeps its whole input, for the statistics, and returns normalized rows."""
 
     def __init__(
         self,
@@ -145,7 +143,7 @@ class Normalized:
             if residual is not None:
                 self._add(residual)
             self.finished = residual is not None
-            self.source = None  # buffers further up are no longer needed
+            self.source = None  # earlier buffers are no longer needed
         strip = self.buffer.read(top, bottom)
         return strip if self.finished else self._normalize(strip)
 
@@ -159,16 +157,16 @@ class Normalized:
             variances.append(variance)
             counts.append(torch.ones_like(strip[:, :1], dtype=torch.float64).sum((2, 3)))
             weights.append(counts[-1] if part is None else part.double().sum((2, 3)))
-            if top == 0:  # only now: what came before may have needed the room
+            if top == 0:  # only now: earlier stages may have needed the memory
                 self.buffer = self.run.allocate((*x.shape[:3], strip.shape[3]), strip.dtype)
             self.buffer.write(top, strip)
-        # A mask that is zero everywhere is none, as for `moments`.
+        # A mask of zeros counts as none, as in `moments`.
         shares = torch.stack(weights if any(weights) else counts)
         self.statistics = combine(torch.stack(means), torch.stack(variances), shares)
         self.run.found[self.layer] = self.statistics
 
     def _add(self, residual: Strips) -> None:
-        """Finish in place, so that the residual's own buffer is free again."""
+        """Finish in place, to release the buffer of the residual."""
         for top, bottom in self.run.strips(residual.shape[2]):
             strip = self.buffer.read(top, bottom)
             self.buffer.write(top, self._normalize(strip, residual.rows(top, bottom)))
@@ -179,8 +177,7 @@ class Normalized:
 
 
 class Window:
-    """Normalized by given statistics: from strip to strip, only those rows are kept that the next
-    one looks at again."""
+    """A norm with given statistics: keeps only the rows that the next strip needs again."""
 
     def __init__(
         self, layer: InstanceNorm2d, x: Strips, residual: Strips | None, relu: bool
@@ -190,12 +187,12 @@ class Window:
         self.residual = residual
         self.relu = relu
         self.kept: Tensor | None = None
-        self.first = self.lowest = 0  # row of what is kept; row that this strip has looked at
+        self.first = self.lowest = 0  # first row kept; first row that this strip has read
         self.strip = 0
 
     def rows(self, top: int, bottom: int) -> Tensor:
         if self.kept is not None and self.strip != self.x.run.strip:
-            # A strip further down never looks higher up than this one.
+            # The next strip never reads rows above those of this one.
             self.kept = self.kept[:, :, self.lowest - self.first :]
             self.first, self.lowest = self.lowest, top
         self.strip = self.x.run.strip
@@ -237,7 +234,7 @@ def _pad(x: Strips, pad: tuple[int, int, int, int], mode: str, value: None) -> S
     if mode not in ("replicate", "reflect"):
         raise NotImplementedError(f"padding {mode!r} of strips")
     left, right, above, below = pad
-    reach = 1 if mode == "reflect" else 0  # rows inside, for each row beyond the border
+    reach = 1 if mode == "reflect" else 0  # rows inside that each row beyond the border needs
     channels, height, width = x.shape[1:]
     source = x.rows
 
@@ -263,7 +260,7 @@ def _conv2d(
     groups: int = 1,
 ) -> Strips:
     if padding not in (0, (0, 0)) or dilation not in (1, (1, 1)):
-        raise NotImplementedError("convolution of strips with padding of its own, or dilated")
+        raise NotImplementedError("convolution of strips with its own padding, or dilated")
     step, right = (stride, stride) if isinstance(stride, int) else stride
     channels, _, tall, wide = weight.shape
     height, width = (x.shape[2] - tall) // step + 1, (x.shape[3] - wide) // right + 1

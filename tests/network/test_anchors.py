@@ -9,7 +9,7 @@ from stylize.errors import ImageError, UsageError
 from stylize.events import ApplyDone
 from stylize.network.anchors import hold
 from stylize.network.architectures import build_network
-from stylize.network.instance_norm import InstanceNorm2d, moments
+from stylize.network.instance_norm.layer import InstanceNorm2d, moments
 from stylize.photos.photo import Photo, to_tensor
 
 

@@ -7,15 +7,15 @@ from conftest import TINY
 from torch import nn
 
 from stylize.config import NetworkConfig
-from stylize.network.architectures import (
+from stylize.network.architectures import build_network
+from stylize.network.johnson import JohnsonNet
+from stylize.network.transformer import (
     BINOMIAL,
     BOX,
     Conv,
-    JohnsonNet,
     SubPixel,
     TransformerNet,
     blur,
-    build_network,
     halvings,
     white_noise,
 )

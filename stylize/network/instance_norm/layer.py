@@ -1,11 +1,11 @@
 """Instance normalization (Ulyanov et al. 2016, arXiv:1607.08022, section 2).
 
-Every channel of every image is standardized by its own mean and (biased) variance. Here are the
-layer, and the statistics as a thing of their own: of a whole image, of a masked part, of strips
-that are combined, blended with those of another photo.
+Each channel of each image is standardized by its own mean and (biased) variance. The statistics are
+also available by themselves: of an image, of a masked part, combined from strips, blended with
+those of another photo.
 
-Tensors are (N, C, H, W) with any sizes >= 1, contiguous or channels_last, and stay in that layout;
-only other strides are copied, once. Statistics are (N, C), in fp32 (of fp64 input in fp64).
+Tensors are (N, C, H, W), all sizes >= 1, contiguous or channels_last, and keep their layout; other
+strides are copied once. Statistics are (N, C) in fp32 (fp64 for fp64 input).
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ Moments = tuple[Tensor, Tensor]  # mean and biased variance, (N, C) each
 
 @dataclass(frozen=True)
 class Anchor:
-    """Statistics that a layer's own are pulled towards (`blend`): `weight` 0 leaves its own, 1
-    takes these. No variance falls below `floor` times that of the anchor."""
+    """Statistics that a layer's own are pulled towards (`blend`): not at all at `weight` 0, fully
+    at 1. No variance falls below `floor` times the anchor's."""
 
     statistics: Moments
     weight: float
@@ -45,10 +45,9 @@ class Anchor:
 
 
 class InstanceNorm2d(nn.InstanceNorm2d):
-    """`torch.nn.InstanceNorm2d(channels, affine=True)`, fused with what follows it.
+    """`torch.nn.InstanceNorm2d(channels, affine=True)` fused with what follows it.
 
-    Same parameters, interchangeable state dicts. A plane of a single pixel has variance 0 and comes
-    out as `bias`.
+    Same parameters, same state dict. A plane of one pixel has variance 0 and becomes `bias`.
     """
 
     def __init__(self, channels: int) -> None:
@@ -64,12 +63,11 @@ class InstanceNorm2d(nn.InstanceNorm2d):
         mask: Tensor | None = None,
         given: Moments | None = None,
     ) -> Tensor:
-        """Normalize x, add `residual`, apply a ReLU if wanted: (N, C, H, W) -> the same.
+        """Normalize x, add `residual`, apply `relu`: (N, C, H, W) -> the same.
 
-        The statistics are those of x; with `mask` (see `moments`) those of a part of it; with
-        `given` a mean and variance from elsewhere: of all strips of a picture that x is one of
-        (`combine`), of a reference photo (`blend`). `residual` is as x, or (1, C, H, W) for all.
-        All of them are pulled towards the `anchor`, if there is one.
+        The statistics are those of x, of the part in `mask` (see `moments`), or `given`: those of
+        all strips of a picture (`combine`), or of a reference photo (`blend`). They are pulled
+        towards the `anchor`, if there is one. `residual` is (N or 1, C, H, W).
         """
         if has_torch_function((x,)):
             forward = InstanceNorm2d.forward
@@ -100,9 +98,7 @@ def instance_norm(
     """[relu](weight * (x - mean) / sqrt(var + eps) + bias [+ residual]), differentiable once.
 
     `weight` and `bias` are (C,), `residual` (N or 1, C, H, W). The result has x's dtype and layout.
-
-    Raises:
-        ValueError: shapes that do not fit, or an empty or integer tensor.
+    Raises ValueError for shapes that do not fit, and for an empty or integer tensor.
     """
     x, residual = _prepare(x, residual, weight, bias)
     arguments = (x, weight, bias, residual, eps, relu)
@@ -114,13 +110,10 @@ def instance_norm(
 
 
 def moments(x: Tensor, mask: Tensor | None = None) -> Moments:
-    """Mean and biased variance of every channel of every image: two tensors (N, C).
+    """Mean and biased variance of each channel of each image: two tensors (N, C).
 
-    With `mask`, (N or 1, 1, H, W) and >= 0, every pixel counts by its weight; an image whose mask
-    is zero everywhere counts as if it had none.
-
-    Raises:
-        ValueError: shapes that do not fit, or an empty or integer tensor.
+    `mask`, (N or 1, 1, H, W) and >= 0, weights the pixels; a mask of zeros counts as none. Raises
+    ValueError as `instance_norm`.
     """
     x, _ = _prepare(x)
     if mask is not None:
@@ -147,10 +140,9 @@ def normalize(
     eps: float = EPS,
     relu: bool = False,
 ) -> Tensor:
-    """`instance_norm` with given statistics, (N or 1, C) each; no weight is 1, no bias 0.
+    """`instance_norm` with given statistics, (N or 1, C) each; `weight` defaults to 1, `bias` to 0.
 
-    Raises:
-        ValueError: shapes that do not fit, or an empty or integer tensor.
+    Raises ValueError as `instance_norm`.
     """
     x, residual = _prepare(x, residual, weight, bias)
     statistics = statistics_dtype(x)
@@ -170,9 +162,9 @@ def normalize(
 def blend(own: Moments, given: Moments, weight: float, floor: float | Tensor = 0.0) -> Moments:
     """Statistics between a photo's own (weight 0) and given ones (weight 1).
 
-    Means and standard deviations move in a straight line: the shortest way between two normal
-    distributions in the Wasserstein metric. No variance is below `floor`, so that a channel with
-    almost nothing in it (a photo that is mostly white) is not blown up to full strength.
+    Means and standard deviations are interpolated linearly: the shortest path between two normal
+    distributions in the Wasserstein metric. No variance is below `floor`, so that an almost empty
+    channel (of a photo that is mostly white) is not amplified to full strength.
     """
     mean = torch.lerp(own[0], given[0], weight)
     deviation = torch.lerp(own[1].sqrt(), given[1].sqrt(), weight)
@@ -180,7 +172,7 @@ def blend(own: Moments, given: Moments, weight: float, floor: float | Tensor = 0
 
 
 def _call(name: str, operator: Any, *arguments: Any) -> Any:
-    """Through the operator it takes 0.3 ms more, 5 % of a photo of 512 px in all."""
+    """Skip the operator where possible: it adds 0.3 ms a call, 5 % of the time at 512 px."""
     return (operator if torch.compiler.is_compiling() else partial(ops.compute, name))(*arguments)
 
 
@@ -194,7 +186,7 @@ def _prepare(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Both in one dtype and one of the two layouts; shapes are checked."""
+    """Both tensors in one dtype and one layout, with their shapes checked."""
     if x.ndim != 4 or x.numel() == 0 or not x.is_floating_point():
         raise ValueError(f"x is {tuple(x.shape)} {x.dtype}, not (N, C, H, W) of floating point")
     for name, vector in (("weight", weight), ("bias", bias)):

@@ -1,9 +1,8 @@
-"""The operators under instance norm, registered with torch, and what computes them.
+"""The operators of instance norm, registered with torch, and the choice of their backend.
 
-There are two backends, `torch_backend` and `triton_backend`: modules with the same four
-functions, `forward`, `backward`, `moments` and `normalize`. As operators of their own they pass
-through `torch.compile` and `torch.export`. Shapes and layouts are checked before, in
-`layer`; activations are contiguous or channels_last, and all of one call in the same way.
+`torch_backend` and `triton_backend` are modules with the same functions: `forward`, `backward`,
+`moments` and `normalize`. As registered operators these work with `torch.compile` and
+`torch.export`. `layer` has checked shapes, and all activations of a call share one layout.
 """
 
 import os
@@ -23,15 +22,15 @@ from stylize.network.instance_norm.torch_backend import statistics_dtype
 
 
 def layout(x: Tensor) -> torch.memory_format:
-    """Contiguous or channels_last: that of x, or the nearer one."""
+    """Contiguous or channels_last, whichever is closer to the layout of x."""
     if x.is_contiguous() or x.stride(1) != 1:
         return torch.contiguous_format
     return torch.channels_last
 
 
 def arrange(x: Tensor, form: torch.memory_format) -> Tensor:
-    """x in that layout, with its own strides where sizes are 1 as well: torch's kernels look there
-    to tell the two layouts apart. A copy only if the values lie in another order."""
+    """x in that layout, with the exact strides even where sizes are 1, as torch's kernels expect.
+    Copies only if the values lie in another order."""
     images, channels, height, width = x.shape
     if form == torch.contiguous_format:
         return x.contiguous().view(-1).view(x.shape)
@@ -48,13 +47,13 @@ def _wanted() -> str:
 
 @cache
 def backend(device: str, dtype: torch.dtype = torch.float32) -> str:
-    """What computes norms on this type of device ("cpu", "cuda"): "torch" or "triton".
+    """The backend for a type of device ("cpu", "cuda"): "torch" or "triton".
 
-    Asked for in the environment variable STYLIZE_NORM, which is read once per process; `auto` takes
-    the Triton kernels where there is a GPU that runs them.
+    The environment variable STYLIZE_NORM, read once per process, can force it; `auto` takes the
+    Triton kernels on a GPU that runs them.
 
     Raises:
-        UsageError: the variable's value means nothing.
+        UsageError: the variable has an unknown value.
         DeviceError: it asks for Triton, which cannot run here.
     """
     wanted = _wanted()
@@ -72,7 +71,7 @@ def backend(device: str, dtype: torch.dtype = torch.float32) -> str:
 
 
 def _triton_obstacle(device: str, dtype: torch.dtype) -> str:
-    """Why the Triton kernels cannot run there, or nothing."""
+    """Why the Triton kernels cannot run there; empty if they can."""
     if find_spec("triton") is None:
         return "triton is not installed"
     if dtype == torch.float64:
@@ -87,7 +86,7 @@ def _triton_obstacle(device: str, dtype: torch.dtype) -> str:
 
 
 def compute(function: str, x: Tensor, *arguments: Any) -> Any:
-    """That function of the backend, without the operator around it."""
+    """Call that function of the backend, without the operator around it."""
     return getattr(_implementation(x), function)(x, *arguments)
 
 
@@ -100,10 +99,10 @@ def _implementation(x: Tensor) -> ModuleType:
 
 
 def _operator(name: str, function: str, schema: str, fake: Callable[..., Any]) -> Any:
-    """Register `stylize::name`, which is that function of the backend; its first argument is x."""
+    """Register that function of the backend as `stylize::name`; its first argument is x."""
 
     def run(x: Tensor, *arguments: Any) -> Any:
-        for tensor in (x, *arguments):  # an exported program can be called with any layout
+        for tensor in (x, *arguments):  # an exported program accepts any layout
             if isinstance(tensor, Tensor) and tensor.shape[1:] == x.shape[1:]:
                 _check_layout(tensor, layout(x))
         return compute(function, x, *arguments)

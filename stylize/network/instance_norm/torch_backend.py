@@ -1,17 +1,17 @@
-"""Instance norm in plain torch: the definition, and what is fast on a CPU.
+"""Instance norm in plain torch: the definition, and a fast version for CPUs.
 
-What is named `..._definition` is the formula written out; it works on any device and is
-differentiable. On a CPU the batch-norm kernels of torch do the same in place of it: channels_last
-is native to them, their variance has two passes and their backward is in closed form.
-`aten::instance_norm` copies channels_last to NCHW and back; `aten::group_norm` takes the variance
-as E[x^2] - E[x]^2 there, and its backward is not vectorized (docs/decisions.md has figures).
+Functions named `..._definition` are the formulas; they run on any device and are differentiable. On
+a CPU, torch's batch-norm kernels replace them: these support channels_last, compute the variance in
+two passes and the backward in closed form. `aten::instance_norm` copies channels_last to NCHW and
+back; `aten::group_norm` computes the variance as E[x^2] - E[x]^2 and its backward is not vectorized
+(figures in docs/decisions.md).
 """
 
 import torch
 from torch import Tensor
 
-# Batch norm sums in plain fp32, which loses digits the longer it sums: cut it short, and shorter
-# where the result has digits enough to show it.
+# Batch norm sums in plain fp32, which loses digits with length: sum short pieces, and shorter ones
+# where the result is precise enough to show it.
 STRIP_PIXELS, STRIP_PIXELS_FP32 = 4096, 512
 ONE_PASS_LIMIT = 2**17  # of (1 + (mean / standard deviation)^2) * pixels
 
@@ -34,7 +34,7 @@ def moments_definition(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, T
     if mask is None:
         var, mean = torch.var_mean(x, dim=(2, 3), correction=0)
         return mean, var
-    # The amplitude of the mask is no matter; a part of it may be empty.
+    # The scale of the mask does not matter; a part of it may be empty.
     share = mask / mask.sum(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(mask.dtype).tiny)
     mean = (share * x).sum(dim=(2, 3), keepdim=True)
     var = (share * (x - mean).square()).sum(dim=(2, 3))
@@ -62,7 +62,7 @@ def normalize_definition(
 def backward_definition(
     dz: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradient `dz` behind the affine map -> dx, dweight, dbias (as for batch norm, Ioffe & Szegedy
+    """Gradient `dz` after the affine map -> dx, dweight, dbias (as batch norm, Ioffe & Szegedy
     2015, section 3), with `rstd` = 1 / sqrt(var + eps)."""
     dz_exact = _accumulate(dz)
     xhat = (_accumulate(x) - _per_channel(mean)) * _per_channel(rstd)
@@ -90,7 +90,7 @@ def moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
     if x.device.type != "cpu":
         return moments_definition(x, mask)
     height, width = x.shape[2:]
-    # A strip of a contiguous plane is not contiguous, and there batch norm sums in fp64 anyway.
+    # A strip of a contiguous plane is not contiguous; there batch norm sums in fp64 anyway.
     pixels = STRIP_PIXELS_FP32 if x.dtype == torch.float32 else STRIP_PIXELS
     rows = height if mask is None and x.is_contiguous() else max(1, pixels // width)
     strips = torch.split(x, rows, dim=2)
@@ -149,12 +149,11 @@ def backward(
 def _group_norm(
     x: Tensor, weight: Tensor, bias: Tensor, eps: float
 ) -> tuple[Tensor, Tensor, Tensor] | None:
-    """What `forward` returns, by one pass over bf16 for the moments, if that is exact enough.
+    """The results of `forward` from a single pass over bf16, or None if that is not exact enough.
 
-    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 is at most in
-    proportion to the number of pixels and to 1 + (mean / standard deviation)^2, which it tells
-    itself. Within the limit, 1 / deviation is off by a rounding to bf16 at most, on flat ground,
-    where all sums are rounded the same way (docs/decisions.md).
+    It takes half the time of two passes. The relative error of E[x^2] - E[x]^2 grows at most with
+    the number of pixels times 1 + (mean / standard deviation)^2, which the result itself shows.
+    Within the limit, 1 / deviation is off by at most one rounding to bf16 (docs/decisions.md).
     """
     channels, pixels = x.shape[1], x.shape[2] * x.shape[3]
     if x.dtype != torch.bfloat16 or x.device.type != "cpu" or 2 * pixels > ONE_PASS_LIMIT:
@@ -177,7 +176,7 @@ def _finish(y: Tensor, residual: Tensor | None, relu: bool) -> Tensor:
 def _batch_norm_backward(
     dz: Tensor, x: Tensor, weight: Tensor, mean: Tensor, rstd: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`backward_definition` by torch's batch norm."""
+    """`backward_definition` computed by torch's batch norm."""
     parts = []
     parameters = (_rows(x, value) for value in (weight, mean, rstd))
     for dz_image, image, scale, *saved in zip(_batches(dz), _batches(x), *parameters, strict=True):
@@ -194,10 +193,10 @@ def _batch_norm_backward(
 
 
 def _batch_norm_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Moments by the first half of torch's batch norm."""
+    """Moments computed by the first half of torch's batch norm."""
     parts = []
     for image in _batches(x):
-        # It wants running statistics to update; their dtype is that of the result.
+        # The running statistics to update decide the dtype of the result.
         mean, var = x.new_zeros(2, image.shape[1], dtype=statistics_dtype(x)).unbind()
         parts.append(torch.batch_norm_update_stats(image, mean, var, 0.0))
     means, variances = zip(*parts, strict=True)
@@ -206,7 +205,7 @@ def _batch_norm_moments(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _batches(x: Tensor) -> tuple[Tensor, ...]:
-    """Views (1, K, H, W) whose instance norm is batch norm: of all planes, or image by image."""
+    """Views (1, K, H, W) whose batch norm is instance norm: all planes at once, or each image."""
     if x.is_contiguous():
         return (x.view(1, -1, *x.shape[2:]),)
     return tuple(image[None] for image in x.unbind())
@@ -219,7 +218,7 @@ def _rows(x: Tensor, value: Tensor) -> tuple[Tensor, ...]:
 
 
 def statistics_dtype(x: Tensor) -> torch.dtype:
-    """fp32, or fp64 of fp64."""
+    """fp32; fp64 for fp64 input."""
     return torch.promote_types(x.dtype, torch.float32)
 
 
@@ -228,5 +227,5 @@ def _accumulate(x: Tensor) -> Tensor:
 
 
 def _per_channel(value: Tensor) -> Tensor:
-    """(N, C) or (C,) -> ready to meet (N, C, H, W)."""
+    """(N, C) or (C,) -> broadcastable to (N, C, H, W)."""
     return value[..., None, None]

@@ -1,9 +1,9 @@
-"""Instance norm on a GPU, in Triton: the same four functions as `instance_norm_torch`.
+"""Instance norm on a GPU, in Triton: the same four functions as `torch_backend`.
 
-Planes that fit are read once and stay in registers. Of larger ones, programs write the moments of
-some hundred pixels each, a second stage combines these (Chan, Golub & LeVeque 1979), and a third
-reads the image again, last tile first: what was read last is still in the L2 cache. How a plane is
-cut depends on its own shape and layout only, so an image comes out of a batch as it would alone.
+A small plane is read once and stays in registers. For a larger one, programs compute the moments of
+a few hundred pixels each, a second stage combines them (Chan, Golub & LeVeque 1979), and a third
+reads the image again, last tile first: the last tiles read are still in the L2 cache. The split
+depends only on the shape and layout of a plane, so an image in a batch gets the same bits as alone.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from torch import Tensor
 
 from stylize.network.instance_norm import triton_kernels as kernels
 
-TILE = 4096  # elements that a program works on at once
+TILE = 4096  # elements that a program processes at once
 REGISTERS = 16384  # elements that a program can keep
-SECTOR = 16  # channels of 2 bytes: the least that memory delivers
+SECTOR = 16  # channels of 2 bytes: the smallest memory transaction
 MOST_CHANNELS = 128  # of a tile
 MAX_PARTS = 256  # of a plane: one program combines their moments
 PART_PIXELS = 128  # at least
@@ -173,7 +173,7 @@ def _fits(x: Tensor) -> bool:
 
 
 def _streaming_tile(x: Tensor) -> tuple[int, int]:
-    """Channels and pixels of a tile that lies along the memory."""
+    """Channels and pixels of a tile that follows the memory order."""
     channels = min(triton.next_power_of_2(x.shape[1]), MOST_CHANNELS)
     return (1, TILE) if x.is_contiguous() else (channels, TILE // channels)
 
@@ -186,7 +186,7 @@ def _parts(x: Tensor) -> tuple[int, int]:
 
 
 def _tiles(x: Tensor, channels: int, pixels: int) -> int:
-    """How many tiles of that size cover x."""
+    """The number of tiles of that size that cover x."""
     images, all_channels, height, width = x.shape
     count: int = images * triton.cdiv(all_channels, channels)
     return count * int(triton.cdiv(height * width, pixels))

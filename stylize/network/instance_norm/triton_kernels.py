@@ -1,10 +1,10 @@
-"""The Triton kernels of instance norm; `instance_norm_triton` launches them.
+"""The Triton kernels of instance norm; `triton_backend` launches them.
 
-One set serves both layouts: a program works on a tile of P pixels by C channels of one image, and
-only the two strides and the shape of the tile differ. Programs are numbered image by image, block
-of channels by block of channels, and inside these by parts or tiles of the plane. Statistics are
-fp32 tables (N, C), those of parts (N, parts, C). Arithmetic is in fp32, variances are two-pass
-inside a tile, and there are no atomics: the same bits on every run. Offsets have 64 bits.
+One set serves both layouts: a program processes a tile of P pixels by C channels of one image, and
+only the strides and the shape of the tile differ. Programs are ordered by image, block of channels,
+and part or tile of the plane. Statistics are fp32 tables (N, C), or (N, parts, C) for parts.
+Arithmetic is in fp32, variances use two passes within a tile, and there are no atomics: the same
+bits on every run. Offsets have 64 bits.
 """
 
 import triton
@@ -20,7 +20,7 @@ def place(group, channels, C: tl.constexpr):
 
 @triton.jit
 def tile(image, channel, pixel, channels, pixels, channel_stride, pixel_stride):
-    """Offsets (P, C) of a tile and which of them exist."""
+    """Offsets (P, C) of a tile, and a mask of those inside the image."""
     start = image * channels * pixels
     by_pixel = pixel.to(tl.int64)[:, None] * pixel_stride
     by_channel = channel.to(tl.int64)[None, :] * channel_stride
@@ -32,7 +32,7 @@ def tile(image, channel, pixel, channels, pixels, channel_stride, pixel_stride):
 def moments_of(values, share):
     """Mean (C) and deviations (P, C) from it, of values (P, C) with weights (P) that sum to 1.
 
-    The mean of the deviations is what rounding left of the mean; it is put right.
+    The mean of the deviations is the rounding error of the mean, and is added to it.
     """
     mean = tl.sum(values * share[:, None], axis=0)
     rest = tl.sum((values - mean[None, :]) * share[:, None], axis=0)
@@ -83,7 +83,7 @@ def combine_moments(
     means, squares, counts, mean, spread, channels, parts, eps,
     RSTD: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """Moments of planes from those of their parts, as `instance_norm_torch.combine`.
+    """Moments of planes from those of their parts, as `torch_backend.combine`.
 
     Stores the mean, and the variance or, with RSTD, 1 / sqrt(variance + eps).
     """
@@ -113,7 +113,7 @@ def normalize(
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
     WHOLE: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """Normalize a tile; if it is the WHOLE plane, compute and store its moments on the way."""
+    """Normalize a tile; if it is the WHOLE plane, compute and store its moments first."""
     program = tl.num_programs(0) - 1 - tl.program_id(0)
     tiles = tl.cdiv(pixels, P)
     image, channel = place(program // tiles, channels, C)
@@ -149,7 +149,7 @@ def gradient_tile(
     x, dy, y, weight, bias, mean, rstd, image, channel, channels, offsets, there,
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
 ):  # fmt: skip
-    """Gradient behind the ReLU, xhat, and d(affine map)/dx where the statistics stand still."""
+    """Gradient after the ReLU, xhat, and d(affine map)/dx for constant statistics."""
     known = channel < channels
     row = image * channels + channel
     center = tl.load(mean + row, mask=known, other=0.0)
@@ -159,7 +159,7 @@ def gradient_tile(
     xhat = (values - center[None, :]) * scale[None, :]
     dz = tl.load(dy + offsets, mask=there, other=0.0).to(tl.float32)
     if RELU:
-        # Where it was open, x tells, which saves reading y; with a residual only y does.
+        # x shows where the ReLU was open, which saves reading y, unless there is a residual.
         if RESIDUAL:
             z = tl.load(y + offsets, mask=there, other=0.0).to(tl.float32)
         else:
@@ -204,7 +204,7 @@ def input_gradient(
     RELU: tl.constexpr, RESIDUAL: tl.constexpr,
     WHOLE: tl.constexpr, C: tl.constexpr, P: tl.constexpr,
 ):  # fmt: skip
-    """dx of a tile; if it is the WHOLE plane, compute and store the two sums on the way."""
+    """dx of a tile; if it is the WHOLE plane, compute and store the two sums first."""
     program = tl.num_programs(0) - 1 - tl.program_id(0)
     tiles = tl.cdiv(pixels, P)
     image, channel = place(program // tiles, channels, C)

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stylize.network.instance_norm import (
+from stylize.network.instance_norm import ops
+from stylize.network.instance_norm.layer import (
     EPS,
     InstanceNorm2d,
     blend,
@@ -25,7 +26,6 @@ from stylize.network.instance_norm import (
     instance_norm,
     moments,
     normalize,
-    ops,
 )
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)

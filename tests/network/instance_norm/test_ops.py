@@ -11,7 +11,8 @@ from torch import nn
 
 from stylize.errors import DeviceError, UsageError
 from stylize.network.architectures import build_network
-from stylize.network.instance_norm import InstanceNorm2d, ops
+from stylize.network.instance_norm import ops
+from stylize.network.instance_norm.layer import InstanceNorm2d
 
 
 @pytest.fixture(params=["torch", "triton"])

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from stylize.network.instance_norm import instance_norm, moments, normalize, torch_backend
+from stylize.network.instance_norm import torch_backend
+from stylize.network.instance_norm.layer import instance_norm, moments, normalize
 
 
 def double(*shape: int, layout: torch.memory_format = torch.contiguous_format) -> Tensor:

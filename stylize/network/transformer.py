@@ -1,0 +1,213 @@
+"""The default network: image -> image, one forward pass."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
+
+from stylize.config import NetworkConfig
+from stylize.network.instance_norm.layer import InstanceNorm2d
+
+BOX, BINOMIAL = (1, 1), (1, 2, 1)  # taps of a blur
+UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
+NOISE_STD = 0.2  # at the start of training, where the photo's features have 1
+
+
+class TransformerNet(nn.Module):
+    """The default architecture: no heavy layer above a quarter of the resolution.
+
+    A pixel-unshuffle stem folds the photo to a quarter of its resolution. Residual blocks work at
+    an eighth, where a stroke is a few pixels wide. A sub-pixel stage (Shi et al. 2016) returns to a
+    quarter and adds the stem's output; two more stages unfold the picture. Johnson et al. work at
+    full resolution at both ends, with 9x9 kernels.
+
+    Where a photo is perfectly flat (a white background), instance norm leaves nothing to paint
+    with, so strokes grow from a little fixed white noise. It is added after the first norm, where
+    gain and offset of the photo have already cancelled.
+    """
+
+    FOLD = 8  # sides are padded to a multiple of this
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, body = config.channels, config.body_channels
+        self.stem = ConvNorm(3 * 4**2, channels)
+        self.noise = Conv(config.noise_channels, channels, bias=False)
+        # Uniform: normal ones on the meta device would import all of torch.compile.
+        bound = NOISE_STD * (3 / (9 * config.noise_channels)) ** 0.5
+        nn.init.uniform_(self.noise.weight, -bound, bound)
+        self.down = ConvNorm(channels, body, stride=2)
+        self.body = nn.Sequential(*(ResidualBlock(body) for _ in range(config.blocks)))
+        self.up1 = SubPixel(body, channels)
+        self.norm1 = InstanceNorm2d(channels)
+        self.up2 = SubPixel(channels, config.head_channels)
+        self.norm2 = InstanceNorm2d(config.head_channels)
+        self.up3 = SubPixel(config.head_channels, 3)
+        quarter, half, eighth = channels / 16, config.head_channels / 4, body / 64
+        # In one pass the head needs most; in strips, the inputs and outputs of one norm, and what
+        # is added later.
+        kept = (quarter + half, 2 * quarter + eighth, quarter + 3 * eighth)
+        self.values_per_pixel = (quarter + 3 * half, max(kept))
+
+    def forward(
+        self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
+    ) -> Tensor:
+        height, width = image.shape[-2:]
+        # Reflection needs two pixels of the body.
+        right, below = (
+            max(2 * self.FOLD, side + -side % self.FOLD) - side for side in (width, height)
+        )
+        padding = (0, right, 0, below)
+        x = F.pad(image.float() - 0.5, padding, mode="replicate")
+        _, of_half, of_quarter, of_eighth = halvings(mask, padding, times=3)
+        x = F.pixel_unshuffle(x, 4)
+        x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
+        # New at every training step: from fixed noise the network learns positions, and paints the
+        # same sun into the same corner of every photo.
+        noise = white_noise(x, self.noise.in_channels, seeds=seeds)
+        noise = noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        quarter = self.stem(x, self.noise(noise), relu=True, mask=of_quarter)
+        eighth = self.down(quarter, relu=True, mask=of_eighth)
+        for block in self.body:
+            eighth = block(eighth, of_eighth)
+        wrap = self.training
+        # On flat ground the body would turn noise into a lattice of every other pixel.
+        eighth = blur(eighth, BINOMIAL, before=1, wrap=wrap)
+        # Half-pixel shifts of the blurs and of the strided convolution cancel, except for one.
+        x = blur(self.up1(eighth), BOX, before=0, wrap=wrap)
+        x = self.norm1(x, quarter, relu=True, mask=of_quarter)
+        x = blur(self.up2(x), BOX, before=1, wrap=wrap)
+        x = self.norm2(x, relu=True, mask=of_half)
+        # Rows and columns with texture of different strength get a different mean from the ReLU: a
+        # grid, which a second blur removes.
+        x = blur(x, BINOMIAL, before=1, wrap=wrap)
+        # The sigmoid is in fp32: near white, bf16 values are 1/256 apart. The blur follows it, as
+        # the sigmoid would bring back part of the checkerboard.
+        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0, wrap=wrap)
+        return x[..., :height, :width]
+
+
+class Conv(nn.Conv2d):
+    """3x3 convolution that keeps the size, apart from its stride.
+
+    In use, the picture is reflected at its borders, so texture continues. In training, it wraps
+    around: a network that can see borders paints a band of colour along one side of every photo.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, *, bias: bool) -> None:
+        super().__init__(inputs, outputs, 3, stride, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.pad(x, (1, 1, 1, 1), mode=_mode(self.training))
+        return F.conv2d(x, self.weight, self.bias, self.stride)
+
+
+class ConvNorm(nn.Module):
+    """3x3 convolution, instance norm [, sum, ReLU]."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__()
+        # No bias: the norm would remove it.
+        self.conv = Conv(inputs, outputs, stride, bias=False)
+        self.norm = InstanceNorm2d(outputs)
+
+    def forward(
+        self,
+        x: Tensor,
+        residual: Tensor | None = None,
+        *,
+        relu: bool = False,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        out: Tensor = self.norm(self.conv(x), residual, relu=relu, mask=mask)
+        return out
+
+
+class ResidualBlock(nn.Module):
+    """x + norm(conv(relu(norm(conv(x))))), without a ReLU after the sum (Gross & Wilber 2016)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvNorm(channels, channels)
+        self.conv2 = ConvNorm(channels, channels)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        out: Tensor = self.conv2(self.conv1(x, relu=True, mask=mask), x, mask=mask)
+        return out
+
+
+class SubPixel(nn.Module):
+    """(N, inputs, H, W) -> (N, outputs, 2H, 2W): 3x3 convolution, sub-pixel shuffle.
+
+    ICNR initialisation (Aitken et al. 2017) starts it as nearest-neighbour upsampling, free of a
+    checkerboard.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, 4 * outputs, bias=True)
+        with torch.no_grad():
+            self.conv.weight.copy_(self.conv.weight[::4].repeat_interleave(4, dim=0))
+            nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(self.conv(x), 2)
+
+
+def halvings(
+    mask: Tensor | None, padding: tuple[int, int, int, int], times: int
+) -> list[Tensor | None]:
+    """A mask padded as the image, and halved once, twice ... by averaging; None for no mask."""
+    if mask is None:
+        return [None] * (times + 1)
+    masks = [F.pad(mask.float(), padding, mode="replicate")]
+    for _ in range(times):
+        masks.append(F.avg_pool2d(masks[-1], 2))
+    return [*masks]
+
+
+def blur(x: Tensor, taps: tuple[int, ...], before: int, *, wrap: bool) -> Tensor:
+    """Weighted mean over each pixel and its neighbours, by rows and columns; same size.
+
+    BOX and BINOMIAL remove anything with a period of two pixels, which keeps sub-pixel stages free
+    of a checkerboard (Sugawara et al. 2018). `before` taps lie above and to the left: with a box, 1
+    shifts the picture half a pixel down and right, 0 up and left. Borders are as in `Conv`.
+    """
+    row = torch.tensor(taps, dtype=x.dtype, device=x.device)
+    kernel = torch.outer(row, row) / row.sum() ** 2
+    after = len(taps) - 1 - before
+    with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
+        x = F.pad(x, (before, after, before, after), mode=_mode(wrap))
+        return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
+
+
+def _mode(wrap: bool) -> str:
+    return "circular" if wrap else "reflect"
+
+
+def white_noise(like: Tensor, channels: int, top: int = 0, seeds: Tensor | None = None) -> Tensor:
+    """Uniform fp32 noise (1, channels, H, W) with mean 0 and variance 1, for the (N, C, H, W) of
+    `like`, whose first row is row `top` of the picture. With N `seeds`, (N, channels, H, W).
+
+    Each value is a hash of its seed, channel, row and column: the same place gets the same bits on
+    every device, in every version and at every picture size.
+    """
+    if has_torch_function((like,)):
+        return handle_torch_function(white_noise, (like,), like, channels)
+    height, width = like.shape[-2:]
+    row = torch.arange(top, top + height, device=like.device).view(1, 1, -1, 1)
+    column = torch.arange(width, device=like.device).view(1, 1, 1, -1)
+    channel = torch.arange(channels, device=like.device).view(1, -1, 1, 1)
+    place = row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F
+    if seeds is not None:
+        place = place + _hash(seeds.to(like.device)).view(-1, 1, 1, 1)
+    return (UNIT_VARIANCE * (_hash(place).double() / 0xFFFFFFFF - 0.5)).float()
+
+
+def _hash(values: Tensor) -> Tensor:
+    """Integers -> 32 bits: multiply and xor-shift, as in MurmurHash3's finalizer."""
+    low32 = 0xFFFFFFFF
+    bits = values & low32
+    bits = ((bits ^ (bits >> 15)) * 0x2C1B3C6D) & low32
+    bits = ((bits ^ (bits >> 12)) * 0x297A2D39) & low32
+    return bits ^ (bits >> 15)
