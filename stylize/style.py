@@ -1,4 +1,4 @@
-"""A style ready for use: tensor -> tensor, picture -> picture."""
+"""A style ready for use: tensor -> tensor, picture -> picture. The public API."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,15 +28,15 @@ from stylize.photos.shading import Shading, find_shading
 
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
-DOUBLINGS = 2  # of the size at which strokes are drawn, to sharpen them
+DOUBLINGS = 2  # of the size at which strokes are painted, to sharpen them
 STEP = 16  # pixels
-ANCHOR_SIZE = 1024  # pixels on the longest side of photos that norms are held near
-LONGEST = 4  # times the short side: a picture yet longer counts as so long
+ANCHOR_SIZE = 1024  # pixels on the longest side of an anchor
+LONGEST = 4  # times the short side: the largest aspect ratio that strokes are scaled for
 
 
 @dataclass(frozen=True)
 class View:
-    """A picture as the network sees it: without its shading, pixels weighted in the statistics."""
+    """A picture as the network sees it: shading removed, pixels weighted in the statistics."""
 
     rgb: Image.Image
     weights: Image.Image | None = None
@@ -57,7 +57,7 @@ class View:
 class Style:
     """A trained network on its device, with the header of its file.
 
-    One style serves any number of photos of any size; but for `hold`, nothing changes it.
+    One style serves any number of photos of any size. Only `hold` changes it.
     """
 
     def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
@@ -68,11 +68,9 @@ class Style:
         self._network = network.to(memory_format=torch.channels_last).eval()
 
     def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
-        """From now on, hold norms near the statistics of these photos (`anchor.hold`), as `config`
-        says; of several, those that cannot be read are left out.
+        """From now on, pull norms towards the statistics of these photos, as `config` says.
 
-        Raises:
-            ImageError: none can be read.
+        Photos that cannot be read are left out; raises ImageError if none can be read.
         """
         photos = []
         for path in anchors:
@@ -91,11 +89,9 @@ class Style:
     def __call__(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
 
-        Any H, W >= 1. Each image is normalized by its own statistics, so it comes out as it would
-        alone (Ulyanov et al. 2016). The result is on the device of `images`.
-
-        With `masks`, (N, 1, H, W) in [0, 1], the statistics are those of the masked part: what lies
-        outside has no influence on how the product comes out, other than close to it.
+        Any H, W >= 1. Each image is normalized by its own statistics, so the result equals that of
+        the image alone (Ulyanov et al. 2016). With `masks`, (N, 1, H, W) in [0, 1], the statistics
+        are those of the masked part: the background influences only what is close to it.
 
         Raises:
             UsageError: `images` or `masks` have another shape or are not floating point.
@@ -120,13 +116,12 @@ class Style:
     ) -> Image.Image:
         """Stylize one Pillow picture of any mode: upright, sRGB, same size, alpha kept.
 
-        If its background is not to be stylized, what is product is found by `product_mask`; a
-        picture without a plain background or transparency is stylized whole. One whose activations
-        take more than `max_memory` bytes (without: half of what is free) goes through in strips.
+        If `look` spares the background, `product_mask` finds the product; a picture without a flat
+        background or transparency is stylized whole. A picture that needs more than `max_memory`
+        bytes (default: half of what is free) is computed in strips.
 
         Raises:
-            ImageError: the picture's pixels cannot be decoded or are of an unsupported kind, or it
-                takes more memory whatever is done.
+            ImageError: the pixels cannot be decoded, or even strips need more memory.
         """
         photo = split_photo(picture)
         if look.masked:
@@ -138,7 +133,7 @@ class Style:
         return self.stylize_photos([photo], look, need)[0]
 
     def ways(self, size: tuple[int, int], look: Look = PLAIN) -> list[Need]:
-        """What a photo of (width, height) takes, by the ways that it can go."""
+        """The ways open to a photo of (width, height), and the memory of each."""
         return ways(size, self.seen(size, look), self._values, self.compute, look)
 
     def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
@@ -153,17 +148,16 @@ class Style:
         need: Need = IN_ONE_PASS,
         folder: Path | None = None,
     ) -> list[Image.Image]:
-        """Stylize decoded photos of one and the same size; alpha is put back.
+        """Stylize decoded photos of one size; alpha is kept.
 
-        In one pass all of them go through the network at once; in strips (`need`, one of `ways`)
-        one after the other, with what has to be kept on disk in files in `folder` (without: the
-        system's own for temporary files).
+        In one pass, all photos go through the network together; in strips (`need`, one of `ways`)
+        one after the other, with buffers on disk in `folder` (default: the system's temporary one).
 
-        A flat background that is nearly the whole photo counts less in the statistics (`balance`).
-        `Photo.mask` says where the background is that `look` may keep; without, there is none.
+        A flat background that fills almost the whole photo counts less in the statistics
+        (`balance`). `Photo.mask` marks the product, for a `look` that spares the background.
 
         Raises:
-            OSError: there is no room on the disk.
+            OSError: the disk is full.
         """
         views = [_view(photo, look) for photo in photos]
         if look.stroke is None:
@@ -177,7 +171,7 @@ class Style:
         ]
 
     def _paint(self, views: Sequence[View], need: Need, folder: Path | None) -> Iterator[Rows]:
-        """What the network makes of each, by rows from above."""
+        """The network's result for each view, by rows from the top."""
         if need.way is not Way.ONE_PASS:
             for view in views:
                 yield self._strips(view, need, folder)
@@ -190,7 +184,7 @@ class Style:
         return torch.cat([view.rows(device, 0, view.rgb.height) for view in views])
 
     def _weights(self, views: Sequence[View]) -> Tensor | None:
-        """(N, 1, H, W), ones for a view that has none; None if no view has any."""
+        """(N, 1, H, W), with ones for a view without weights; None if no view has weights."""
         if all(view.weights is None for view in views):
             return None
         whole = Image.new("L", views[0].rgb.size, 255)
@@ -206,7 +200,7 @@ class Style:
             size = scaled(size, THUMBNAIL / max(size))
             whole = Run(device, count(size), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
-            self._stream(small, whole).rows(0, 1)  # for which it needs all norms
+            self._stream(small, whole).rows(0, 1)  # a row needs the statistics of all norms
             run.given = whole.found
         return self._stream(view, run).advance
 
@@ -219,26 +213,26 @@ class Style:
         return result
 
     def _scales(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
-        """The sizes at which the network sees a picture, one after the other."""
+        """The sizes at which the network sees a picture, in order."""
         short = max(min(size), max(size) / LONGEST)
         scale = self.header.working_size / stroke / short
-        # One pixel more or less, and the network paints something else. Two sizes of one photo have
-        # not quite the same proportions, but with these steps they nearly always meet.
+        # One pixel more or less changes what the network paints. Two sizes of one photo differ a
+        # little in aspect ratio, but with these steps they almost always agree.
         width, height = (max(1, round(side * scale / STEP)) * STEP for side in size)
         return [(width << doubling, height << doubling) for doubling in range(DOUBLINGS + 1)]
 
     def _paint_relative(self, view: View, stroke: float, need: Need, folder: Path | None) -> Rows:
-        """Strokes in relation to the picture: coarse to fine (Gatys et al. 2017, section 6).
+        """Strokes relative to the picture: coarse to fine (Gatys et al. 2017, section 6).
 
-        The network sees the picture so small that strokes have that size, then twice what it has
-        painted, each time at double the size: that draws the same strokes with sharp edges. What
-        comes out does not depend on the photo's size, to which it is brought at last.
+        The network first sees the picture at the scale where its strokes have the wanted size, then
+        twice its own result at double the size, which sharpens the strokes. The result does not
+        depend on the photo's size, to which it is scaled in the end.
         """
         seen = view
         for size in self._scales(view.rgb.size, stroke):
             seen = seen.resized(size, Image.Resampling.BICUBIC)
             (rows,) = self._paint([seen], need, folder)
-            # What is painted has no shading.
+            # A painted picture has no shading.
             seen = View(_finish(Photo(seen.rgb), rows, PLAIN), view.weights)
         painted = seen.rgb.resize(view.rgb.size, Image.Resampling.BICUBIC)
         return partial(_crop, painted, self.compute.device)
@@ -264,19 +258,22 @@ def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> St
 
 
 def _view(photo: Photo, look: Look) -> View:
-    if look.masked and photo.mask is not None:  # its background has no influence, and no light
+    if look.masked and photo.mask is not None:  # the background has no influence
         return View(photo.rgb, photo.mask)
-    opaque = photo.alpha is None or photo.alpha.getextrema() == (255, 255)  # else no frame is seen
+    opaque = photo.alpha is None or photo.alpha.getextrema() == (
+        255,
+        255,
+    )  # otherwise the frame is not visible
     shading = find_shading(photo.rgb) if look.even_light and opaque else None
     return View(photo.rgb, balance(photo.rgb, shading), shading)
 
 
 def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
-    """What `look` makes of it, strip by strip; in mode RGB."""
+    """The picture in mode RGB, changed as `look` says, strip by strip."""
     reach = 0 if look.plain else REACH
     result: Image.Image | None = None
     for top, bottom in cut(photo.rgb.height, count_strips(photo.size)):
-        # `fuse` looks at squares, counted from the photo's first row.
+        # `blend` averages over squares, counted from the first row of the photo.
         first, last = max(0, top - reach) // SHRINK * SHRINK, min(photo.rgb.height, bottom + reach)
         stylized = painted(first, last)
         if not look.plain:
@@ -285,20 +282,20 @@ def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
             if photo.mask is not None:
                 mask = _crop(photo.mask, stylized.device, first, last)
             stylized = apply_look(stylized, image, mask, look)
-        if result is None:  # only now, when the network has given back most of its room
+        if result is None:  # only now, when the network has released most memory
             result = Image.new("RGB", photo.size)
         result.paste(to_picture(stylized[0, :, top - first : bottom - first]), (0, top))
-    assert result is not None  # noqa: S101 for the type checker: there is a first strip
+    assert result is not None  # noqa: S101 for the type checker: there is always a strip
     return result
 
 
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:
     """Load a style by name (shipped, or in `./styles`) or by the path of its file.
 
-    `device` is auto, cpu, cuda or cuda:N; `precision` auto, fp32 or bf16.
+    `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32 or bf16.
 
     Raises:
-        StyleFileError: there is no such style (the hint names the nearest), or its file is bad.
+        StyleFileError: there is no such style (the hint suggests names), or its file is damaged.
         DeviceError: the device, the precision or the norm backend is not available.
     """
     compute = choose(device, precision)

@@ -1,4 +1,4 @@
-"""The choice of device and precision: made once, can be forced, said aloud."""
+"""The device and precision: chosen once per run, can be forced, always reported. Free memory."""
 
 import resource
 import sys
@@ -19,7 +19,7 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class Compute:
-    """Where and in which precision the work runs."""
+    """The device and precision of a run."""
 
     device: torch.device
     dtype: torch.dtype
@@ -41,7 +41,7 @@ class Compute:
         return Backend(str(self.device), self.precision, self.detail, norm)
 
     def peak_memory(self) -> int:
-        """Bytes: the most this process has held so far on the device (on the CPU: resident)."""
+        """The peak memory of this process so far, in bytes: on the GPU, or resident on the host."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -54,8 +54,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
     `auto` takes a CUDA GPU if there is one, and bf16 where the hardware computes in it.
 
     Raises:
-        DeviceError: the device does not exist here, or the name of it or of the precision means
-            nothing.
+        DeviceError: the device is not available here, or a name is unknown.
     """
     if precision not in ("auto", *_DTYPES):
         raise DeviceError(f"precision is {precision!r}", f"choose auto, {', '.join(_DTYPES)}")
@@ -77,7 +76,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
 
 
 def has_bf16_units(device: torch.device) -> bool:
-    """Whether `device` multiplies bf16 in hardware (elsewhere it is emulated and slow)."""
+    """Whether `device` computes bf16 in hardware (emulation is slow)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
@@ -95,7 +94,7 @@ def _parse(device: str) -> torch.device:
 
 
 def free_memory(groups: Path = CGROUP, membership: Path = Path("/proc/self/cgroup")) -> float:
-    """Bytes that this process can still take on the host, within the limits of its container."""
+    """Bytes that this process can still use on the host, within the limits of its container."""
     free: float = psutil.virtual_memory().available
     try:
         own = membership.read_text().partition("0::/")[2].strip()
@@ -104,7 +103,7 @@ def free_memory(groups: Path = CGROUP, membership: Path = Path("/proc/self/cgrou
             limit = folder / "memory.max"
             if limit.exists() and (most := limit.read_text().strip()) != "max":
                 statistics = dict(line.split() for line in (folder / "memory.stat").open())
-                # Pages of files are given back when something else needs the room.
+                # Cached file pages are released when something else needs the memory.
                 used = int((folder / "memory.current").read_text())
                 free = min(free, int(most) - used + int(statistics["inactive_file"]))
     except (OSError, ValueError, KeyError):  # another system, or another version of it

@@ -22,11 +22,11 @@ from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header
 def save_style(
     path: Path, weights: Mapping[str, Tensor], header: StyleHeader, scratch: Path | None = None
 ) -> None:
-    """Write a style file in one step, weights in half precision; raises StyleFileError if not.
+    """Write a style file in one step, with weights in half precision.
 
-    That changes what shipped styles paint by at most one grey level. Of a style of norms only, no
-    other weights are written: these are in its base. Until the file is whole it lies in `scratch`,
-    a folder on the same file system.
+    Half precision changes the pictures of shipped styles by at most one grey level. A norms-only
+    style leaves out all other weights, which are in its base. Until it is complete, the file lies
+    in `scratch`, a folder on the same file system. Raises StyleFileError if writing fails.
     """
     names: Iterable[str] = weights
     if header.training.only_norm:
@@ -37,28 +37,28 @@ def save_style(
 
 
 def replace_header(path: Path, header: StyleHeader, scratch: Path | None = None) -> None:
-    """Let the style file `path` say something else of the same weights; else as `save_style`."""
+    """Give the style file `path` another header and keep its weights."""
     write_tensors(path, read_tensors(path), {METADATA_KEY: header.to_json()}, scratch)
 
 
 def halved(weight: Tensor) -> Tensor:
-    """As it is written into a style file."""
+    """The weight as a style file stores it."""
     half = weight.half()
     return half if half.isfinite().all() else weight  # beyond 65,504
 
 
 def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
-    """The network in the style file `path`, on the CPU, in fp32 and eval mode; and its header.
+    """The network in the style file `path` (on the CPU, in fp32 and eval mode) and its header.
 
     Raises:
         StyleFileError: the file is missing, damaged or foreign, or its weights do not fit the
-            network that its header describes; it names the file and the key.
+            network in its header. The message names the file and the key.
     """
     header = read_header(path)
     weights = read_tensors(path)
     if header.training.only_norm:
         weights = load_base(header, path) | weights
-    # Built without memory: a header that lies about its size costs nothing.
+    # On the meta device, a header that lies about sizes costs no memory.
     with torch.device("meta"):
         network = build_network(header.network)
     wanted = network.state_dict()
@@ -80,10 +80,10 @@ def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
 
 
 def load_base(header: StyleHeader, path: Path) -> dict[str, Tensor]:
-    """The weights that the style in `path` was started from.
+    """The weights that the style in `path` started from.
 
     Raises:
-        StyleFileError: there is no such base here, or it is another one than at that time.
+        StyleFileError: the base is missing, or has changed since.
     """
     try:
         base = find_named_base(header.training.base)

@@ -1,7 +1,6 @@
-"""What a style file says about itself, read without torch.
+"""The header of a style file: the JSON document that rebuilds and explains it. Needs no torch.
 
-A style is one safetensors file. Its metadata holds one JSON document, `StyleHeader`, that rebuilds
-and explains it. Nothing in it is ever run or used as a path.
+It lies in the metadata of the safetensors file. Nothing in it is ever run or used as a path.
 """
 
 import json
@@ -14,20 +13,24 @@ from safetensors import SafetensorError, safe_open
 from stylize import __version__
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
-from stylize.settings import LARGEST
+from stylize.settings import LARGEST, Settings, option
 
-FORMAT_VERSION = 2  # 1: of networks whose body painted a lattice
+FORMAT_VERSION = 2  # 1: networks without a blur after the body
 METADATA_KEY = "stylize"
-FIGURES = ("objective", "lighting spread", "seconds per megapixel")  # what may be measured
+FIGURES = (
+    "objective",
+    "lighting spread",
+    "seconds per megapixel",
+)  # measured properties that a style can have
 MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something else
 
 
 @dataclass(frozen=True)
-class StylePicture:
-    """A picture a style was learned from.
+class StylePicture(Settings):
+    """A picture that a style was learned from.
 
-    `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG of it, `weight`
-    its share among several.
+    `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG, `weight` the
+    picture's share among several.
     """
 
     title: str
@@ -36,19 +39,18 @@ class StylePicture:
     licence: str
     sha256: str
     thumbnail: str = ""
-    weight: float = 1.0
+    weight: float = option(1.0, above=0)
 
 
 @dataclass(frozen=True)
 class StyleHeader:
-    """Everything a style file tells beside its weights.
+    """Everything in a style file except the weights.
 
-    `losses` are rows of (step, {loss name: value}) thinned out over the run; `licence` is that of
-    the weights, `StylePicture.licence` that of a style picture. `base_sha256` is the digest of the
-    file that the training started from (`TrainConfig.base`), if any; a style of norms only needs it
-    to be used. `target` is what the pictures look like to VGG-16 (`appearance.pack`), `preview` a
-    base64 PNG of what the style makes of the shipped photo (`verify`), `figures` what was measured
-    of it, by names in `FIGURES`.
+    `losses` are rows of (step, {loss name: value}), thinned out. `licence` covers the weights,
+    `StylePicture.licence` the style picture. `base_sha256` is the digest of the file that training
+    started from (`TrainConfig.base`), if any; a norms-only style needs that file. `target` holds
+    the VGG-16 statistics of the pictures (`vgg_statistics.pack`), `preview` a base64 PNG of the
+    shipped photo in this style (`verify`), `figures` measurements with names from `FIGURES`.
     """
 
     name: str
@@ -66,7 +68,7 @@ class StyleHeader:
 
     @property
     def working_size(self) -> int:
-        """Pixels on the short side of a picture whose strokes are as in training."""
+        """Short side in pixels of a picture whose strokes have the size they had in training."""
         return self.training.size
 
     def to_json(self) -> str:
@@ -119,11 +121,8 @@ def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _picture(entry: dict[str, Any]) -> StylePicture:
-    weight = entry.get("weight", 1.0)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < LARGEST:
-        raise UsageError(f"the weight of a picture is {weight!r:.40}", "it must be more than 0")
-    texts = {key: _text(entry, key) for key in entry if key != "weight"}
-    return StylePicture(**texts, weight=float(weight))
+    shown = {key: printable(v) if isinstance(v, str) else v for key, v in entry.items()}
+    return StylePicture.from_dict(shown)
 
 
 def _figures(values: Any) -> dict[str, float]:
@@ -137,7 +136,7 @@ def _figures(values: Any) -> dict[str, float]:
 
 
 def printable(text: str) -> str:
-    """Without control characters, which terminals obey."""
+    """The text without control characters, which a terminal would obey."""
     return "".join(character for character in text if character.isprintable())
 
 
