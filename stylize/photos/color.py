@@ -32,7 +32,7 @@ BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
 
 
 def profile_of(image: Image.Image) -> bytes | None:
-    """The ICC profile in its file."""
+    """The ICC profile embedded in the file."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
         profile: bytes | None = image.tag_v2.get(ICC_PROFILE)
         return profile
@@ -42,12 +42,11 @@ def profile_of(image: Image.Image) -> bytes | None:
 def to_8_bits(
     image: Image.Image, warn: Callable[[str], object]
 ) -> tuple[Image.Image, Image.Image | None]:
-    """Grey of 16 or 32 bits in 8, and alpha if one level of it is transparent.
+    """Grey of 16 or 32 bits in 8 bits, and alpha if one of its levels is transparent.
 
-    16 bits count to 65535 (in a TIFF of fewer bits, to what these hold; black may be the largest).
-
-    Numbers of 32 bits do not say their range: it is taken to be the least of 0..1 (floats), 0..255
-    and 0..65535 that holds them all, and otherwise from the least of them to the largest.
+    16 bits range to 65535 (less in a TIFF of fewer bits, which may also count down from white).
+    32-bit values do not tell their range: it is the smallest of 0..1 (floats), 0..255 and 0..65535
+    that holds all of them, or else from their minimum to their maximum.
     """
     levels = np.asarray(image).astype(np.float64)
     alpha = None
@@ -73,7 +72,7 @@ def to_8_bits(
 
 
 def to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]) -> Image.Image:
-    """`image` converted from the ICC profile `icc`, if there is one that fits its mode."""
+    """`image` converted to sRGB from the ICC profile `icc`, if that fits its mode."""
     if not icc:
         return image
     try:
@@ -87,12 +86,12 @@ def to_srgb(image: Image.Image, icc: bytes | None, warn: Callable[[str], object]
 
 
 def to_linear(image: Tensor) -> Tensor:
-    """[0, 1] -> [0, 1], where 1 is white."""
+    """sRGB (IEC 61966-2-1) -> linear light; [0, 1] -> [0, 1]."""
     return torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4)
 
 
 def from_linear(linear: Tensor) -> Tensor:
-    """The same way back; light outside of [0, 1] is cut off, as a sensor does."""
+    """Linear light -> sRGB; clips values outside of [0, 1], as a sensor does."""
     linear = linear.clamp(0, 1)
     return torch.where(
         linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055
@@ -101,7 +100,7 @@ def from_linear(linear: Tensor) -> Tensor:
 
 @cache
 def srgb_profile() -> bytes:
-    """LittleCMS's own sRGB profile, always the same bytes: it would hold the time of its making."""
+    """The sRGB profile of LittleCMS with a fixed creation time, so that its bytes never change."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[24:36] = bytes.fromhex("07d000010001000000000000")  # 1 January 2000, ICC.1 7.2.8
     return bytes(profile)
@@ -113,7 +112,7 @@ def to_oklab(image: Tensor) -> Tensor:
 
 
 def oklab_to_linear(lab: Tensor) -> Tensor:
-    """Oklab -> linear sRGB, outside of [0, 1] for what is no sRGB colour."""
+    """Oklab -> linear sRGB, outside of [0, 1] for colours that sRGB lacks."""
     return _mix(_FROM_CONES, _mix(_FROM_LAB, lab) ** 3)
 
 

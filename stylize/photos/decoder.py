@@ -1,6 +1,6 @@
-"""Picture files -> pixels: upright, sRGB, 8 bits; alpha set aside, frames and metadata beside them.
+"""Picture files -> photos: upright, sRGB, 8 bits, with alpha, frames and metadata.
 
-Content decides what a file is, not its suffix.
+The content of a file decides its format, not its suffix.
 """
 
 import math
@@ -19,9 +19,9 @@ from stylize.photos.exif import ORIENTATION
 from stylize.photos.metadata import read_metadata
 from stylize.photos.photo import Photo, Picture, downscale, scaled_down
 
-ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # frames of others are previews
+ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # in other formats, frames are previews
 PAGES = frozenset({"TIFF"})
-# Nothing that would start another program, as Pillow does for PostScript.
+# No format for which Pillow starts another program, such as PostScript.
 READ = (*ANIMATIONS, *PAGES, "JPEG", "BMP", "JPEG2000", "PPM", "ICO")
 MOST_FRAMES = 5000
 UPRIGHT = {  # EXIF 2.3, section 4.6.4
@@ -33,17 +33,16 @@ UPRIGHT = {  # EXIF 2.3, section 4.6.4
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit of another page's preview
+NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit for a preview of another page
 NO_PAGE = "no page but previews of other pages"
-DECODING, DECODING_DEEP = 12, 24  # bytes a pixel: decoded and converted; from 16 or 32 bits
-DRAFT = 2  # a JPEG is decoded at half, quarter or eighth if that leaves so many times the size
+DECODING, DECODING_DEEP = 12, 24  # bytes per pixel to decode and convert; from 16 or 32 bits
+DRAFT = 2  # times the wanted size: a JPEG is decoded at 1/2, 1/4 or 1/8 if that leaves so much
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How large a picture is, by its header: `size` is (width, height) of the largest frame once it
-    is scaled down, `pixels` those of all frames in the file, `decoding` the bytes that one of them
-    takes while it is decoded."""
+    """The size of a picture, from its header: `size` is (width, height) of the largest frame after
+    scaling, `pixels` the total of all frames in the file, `decoding` the bytes to decode one."""
 
     size: tuple[int, int]
     frames: int
@@ -52,16 +51,16 @@ class Extent:
 
 
 def measure(path: Path, size: int | None = None) -> Extent:
-    """What `read_picture` would make of the file, without decoding it.
+    """Measure what `read_picture` would decode.
 
     Raises:
-        ImageError: it is not a picture.
+        ImageError: not a picture.
         OSError: it cannot be opened.
     """
     with open_file(path) as file, _named(path), Image.open(file, formats=READ) as image:
         sizes = []
         for index in range(_count_frames(image)):
-            if index == 0 or image.format in PAGES:  # frames of an animation all are of one size
+            if index == 0 or image.format in PAGES:  # all frames of an animation have one size
                 image.seek(index)
             if not _is_preview(image):
                 sizes.append(image.size)
@@ -77,13 +76,13 @@ def measure(path: Path, size: int | None = None) -> Extent:
 
 
 def check_pixels(pixels: int, most: float) -> None:
-    """Raises ImageError if these are more than are allowed."""
+    """Raises ImageError if there are more `pixels` than `most`."""
     if pixels > most:
         raise ImageError(f"{pixels / 1e6:.1f} megapixels, more than --max-megapixels allows")
 
 
 def _is_preview(image: Image.Image) -> bool:
-    """Whether this page shows another one."""
+    """Whether this page is a preview of another one."""
     return image.format in PAGES and bool(image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED)  # type: ignore[attr-defined]
 
 
@@ -96,14 +95,14 @@ def _count_frames(image: Image.Image) -> int:
 
 
 def read_photo(path: Path, size: int | None = None, max_pixels: float = math.inf) -> Photo:
-    """Decode the (first) picture in `path`, downscaled to at most `size` px on its longest side.
+    """Decode the (first) picture in `path`, with at most `size` px on its longest side.
 
-    EXIF orientation is applied and an embedded ICC profile converted to sRGB (a broken one is
-    ignored: the numbers are then taken as sRGB). For pixels of 16 and 32 bits see `pixels`.
+    Applies the EXIF orientation and converts an embedded ICC profile to sRGB; with a broken
+    profile, pixels count as sRGB.
 
     Raises:
-        ImageError: it cannot be opened, is not a picture, is damaged, has more than `max_pixels`,
-            or is too large to be safe.
+        ImageError: the file cannot be opened, is not a picture, is damaged, has more than
+            `max_pixels`, or is too large to be safe.
     """
     with _named(path), open_file(path) as file, Image.open(file, formats=READ) as image:
         check_pixels(image.width * image.height, max_pixels)
@@ -113,10 +112,9 @@ def read_photo(path: Path, size: int | None = None, max_pixels: float = math.inf
 def read_picture(
     path: Path, file: BinaryIO, max_pixels: float, size: int | None = None, *, gps: bool = True
 ) -> Picture:
-    """Decode all that is in `file`, opened from `path`: frames, timing, metadata.
+    """Decode everything in `file`, opened from `path`: frames, timing, metadata.
 
-    Raises:
-        ImageError: as `read_photo`, or it has more than `max_pixels`, all frames together.
+    Raises ImageError as `read_photo`; `max_pixels` limits the total of all frames.
     """
     with _named(path), Image.open(file, formats=READ) as image:
         kind = image.format or ""
@@ -128,7 +126,7 @@ def read_picture(
             image.seek(index)
             if _is_preview(image):
                 continue
-            # Frames of an animation are all of one size: a long one is refused at the first.
+            # All frames of an animation have one size: refuse a long one at its first frame.
             pixels += image.width * image.height * (1 if kind in PAGES else count - index)
             check_pixels(pixels, max_pixels)
             pixels = pixels if kind in PAGES else 0
@@ -154,13 +152,12 @@ def read_picture(
 
 
 def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Image:
-    """A mask as background removers write it, in mode L at `size`: 255 is product, 0 background.
+    """A mask in mode L at `size`, (width, height): 255 is product, 0 background.
 
-    A file with transparency is a cut-out: what is opaque is product.
+    Reads what background removers write: a mask, or a cut-out whose opaque part is the product.
 
     Raises:
-        ImageError: it cannot be read, is too large, or has not the proportions of (width, height)
-            in `size`.
+        ImageError: it cannot be read, is too large, or has another aspect ratio.
     """
     with _named(path), open_file(path) as file:
         photo = read_picture(path, file, max_pixels).frames[0]
@@ -175,7 +172,7 @@ def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Ima
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Turns whatever goes wrong with a picture into an ImageError that names its file."""
+    """Turn anything that goes wrong with a picture into an ImageError that names its file."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
@@ -196,7 +193,7 @@ def _named(path: Path) -> Iterator[None]:
 def _frame(
     image: Image.Image, size: int | None, warn: Callable[[str], object] = lambda _: None
 ) -> Photo:
-    """The frame of `image` that is sought, at most `size` pixels on its longest side."""
+    """The current frame of `image`, with at most `size` pixels on its longest side."""
     width, height = image.size
     if size is not None and size < max(width, height) and image.format in ("JPEG", "MPO"):
         scale = DRAFT * size / max(width, height)
@@ -205,17 +202,14 @@ def _frame(
     if size is None or max(width, height) <= size:
         return photo
     long, short = sorted(scaled_down((width, height), size), reverse=True)
-    # By now it is upright, and may be smaller by the decoder's own steps.
+    # By now it is upright, and the decoder may have made it smaller.
     return downscale(photo, (long, short) if photo.rgb.width > photo.rgb.height else (short, long))
 
 
 def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: None) -> Photo:
-    """Decode a Pillow picture of any mode: apply its orientation and profile, set alpha aside.
+    """Decode a Pillow picture of any mode: apply orientation and profile, separate alpha.
 
-    `warn` is told what was not taken as it is.
-
-    Raises:
-        ImageError: its data are damaged.
+    Calls `warn` with what could not be kept as it was; raises ImageError for damaged data.
     """
     try:
         deep = any("16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
@@ -230,12 +224,12 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
         if image.has_transparency_data:
             rgba = image.convert("RGBA")
             alpha = rgba.getchannel("A")
-            # Grey stays grey, for a grey profile fits nothing else.
+            # Grey stays grey: a grey profile fits nothing else.
             image = image.convert("L") if image.mode == "LA" else rgba.convert("RGB")
         elif image.mode in ("1", "P"):
             image = image.convert("RGB")
         image = to_srgb(image, icc, warn)
-        # Not `convert` where nothing is to convert: it would copy 4 bytes a pixel.
+        # `convert` to the same mode would copy 4 bytes per pixel.
         return Photo(image if image.mode == "RGB" else image.convert("RGB"), alpha)
     except (ImageError, MemoryError):
         raise
@@ -244,8 +238,8 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What makes it upright."""
+    """The transposition that makes the picture upright."""
     try:
         return UPRIGHT.get(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # noqa: BLE001 damaged tags are no reason not to take the pixels
+    except Exception:  # noqa: BLE001 the pixels are usable without the tag
         return None

@@ -1,4 +1,4 @@
-"""Pixels -> picture files: what each format can hold, and how it is written."""
+"""Pictures -> picture files: what each format can hold, and how it is written."""
 
 import io
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ from stylize.photos.metadata import Metadata, as_tiff_tags, jpeg_segment
 from stylize.photos.photo import Photo, Picture
 
 QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
-WITHOUT_ALPHA = frozenset({"JPEG", "BMP"})  # Pillow writes alpha into a BMP, and reads none of it
+WITHOUT_ALPHA = frozenset({"JPEG", "BMP"})  # Pillow writes alpha into a BMP but does not read it
 WITH_EXIF = frozenset({"JPEG", "PNG", "WEBP", "AVIF", "TIFF"})
 WITH_IPTC = frozenset({"JPEG", "TIFF"})
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}
 JPEG_SEGMENT = 65_000  # bytes of EXIF or XMP
 GIF_COLOURS = 255  # and one that is transparent
-RESTORE_BACKGROUND = 2  # GIF's disposal: or the last frame would shine through the next one
+RESTORE_BACKGROUND = 2  # GIF's disposal: otherwise the last frame shows through
 
 
 def fit(picture: Picture, suffix: str) -> Picture:
-    """`picture` as files with that suffix can hold it; alpha that is opaque everywhere may go.
+    """`picture` as a file with that suffix can hold it; fully opaque alpha may be dropped.
 
     Raises:
-        ImageError: it is too large, transparent, animated or of several pages for that format.
+        ImageError: the format cannot hold its size, transparency, frames or pages.
     """
     kind = FORMATS[suffix.lower()]
     count, longest = len(picture.frames), max(max(frame.size) for frame in picture.frames)
@@ -59,10 +59,10 @@ def _fit_alpha(photo: Photo, kind: str, suffix: str) -> Photo:
 def encode(
     images: Sequence[Image.Image], picture: Picture, suffix: str, quality: int | None = None
 ) -> tuple[bytes, list[str]]:
-    """`images`, with timing and metadata of `picture`, as the content of a file; and warnings.
+    """The content of a file with `images` and the timing and metadata of `picture`; and warnings.
 
-    Tagged as sRGB. JPEG keeps the full resolution of colour (4:4:4), TIFF is not compressed
-    (Pillow's compressing encoder loses EXIF); `quality`, 1 to 100, is for JPEG, WebP and AVIF.
+    Tagged as sRGB. JPEG keeps colour at full resolution (4:4:4). TIFF is not compressed, as
+    Pillow's compressing encoder loses EXIF. `quality`, 1 to 100, applies to JPEG, WebP and AVIF.
 
     Raises:
         ImageError: the encoder fails.
@@ -80,7 +80,7 @@ def encode(
             if picture.durations is not None:
                 options |= _timing(kind, images, picture)
                 if kind == "AVIF" and picture.loop != 0:
-                    warnings.append("played for ever, which it was not: an AVIF file always is")
+                    warnings.append("plays forever now: an AVIF file always does")
         images[0].save(buffer, kind, **options)
     except Exception as error:  # Pillow's encoders raise all kinds on odd metadata
         raise ImageError(f"cannot be written as {kind} ({error})") from error
@@ -88,7 +88,7 @@ def encode(
 
 
 def write_picture(image: Image.Image, path: Path) -> None:
-    """Write one picture to `path` in the format of its suffix: never half-written under that name.
+    """Write one picture to `path` in the format of its suffix, in one step.
 
     Raises:
         ImageError: the folder or file cannot be written.
@@ -107,9 +107,9 @@ def _encoder_options(kind: str, quality: int | None) -> dict[str, Any]:
     if kind in ("JPEG", "AVIF"):
         options["subsampling"] = "4:4:4"
     if kind == "AVIF":
-        options |= {"codec": "aom", "advanced": {"alpha:cq-level": "0"}}  # alpha without loss
+        options |= {"codec": "aom", "advanced": {"alpha:cq-level": "0"}}  # lossless alpha
     if kind == "WEBP":
-        options["exact"] = True  # colours under full transparency stay
+        options["exact"] = True  # keep colours where alpha is 0
     return options
 
 
@@ -118,9 +118,9 @@ def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[
     if picture.loop is not None:
         options["loop"] = picture.loop
     elif kind in ("PNG", "WEBP"):
-        options["loop"] = 1  # as a GIF that says nothing is played; here nothing is for ever
+        options["loop"] = 1  # how a GIF without a loop count plays; here, none means forever
     if kind == "WEBP" and any(image.mode == "RGBA" for image in images):
-        options |= {"kmin": 0, "kmax": 1}  # whole frames: libwebp may lose alpha between them
+        options |= {"kmin": 0, "kmax": 1}  # full frames: libwebp may lose alpha between them
     if kind == "GIF" and any("transparency" in image.info for image in images):
         options["disposal"] = RESTORE_BACKGROUND
     if kind == "PNG":
@@ -129,9 +129,9 @@ def _timing(kind: str, images: Sequence[Image.Image], picture: Picture) -> dict[
 
 
 def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], list[str]]:
-    """What the format can hold of it as options of Pillow's encoder; what it cannot, in words."""
+    """Options of Pillow's encoder for what the format can hold; warnings for the rest."""
     blocks = {"EXIF": metadata.exif, "XMP": metadata.xmp, "IPTC": metadata.iptc}
-    # A PNG has XMP as UTF-8; in another encoding it would come out as something else.
+    # In a PNG, XMP is UTF-8; another encoding would be misread.
     xmp = kind in WITH_EXIF and (kind != "PNG" or _is_utf8(metadata.xmp))
     holds = {"EXIF": kind in WITH_EXIF, "XMP": xmp, "IPTC": kind in WITH_IPTC}
     kept: dict[str, bytes] = {}
@@ -148,7 +148,7 @@ def _metadata_options(kind: str, metadata: Metadata) -> tuple[dict[str, Any], li
         options["tiffinfo"] = as_tiff_tags(metadata)
         return options, warnings
     if "EXIF" in kept:
-        # Pillow writes EXIF with an orientation anew for AVIF, and loses what is not ASCII.
+        # For AVIF, Pillow rewrites EXIF that has an orientation, and loses non-ASCII text.
         options["exif"] = without_orientation(kept["EXIF"]) if kind == "AVIF" else kept["EXIF"]
     if kind == "PNG" and "XMP" in kept:
         options["pnginfo"] = PngImagePlugin.PngInfo()
@@ -169,7 +169,7 @@ def _is_utf8(block: bytes) -> bool:
 
 
 def _palette(image: Image.Image) -> Image.Image:
-    """In at most 256 colours, dithered; one of them transparent if `image` has alpha."""
+    """In at most 256 dithered colours; one of them is transparent if `image` has alpha."""
     rgb = image.convert("RGB")
     colours = rgb.quantize(GIF_COLOURS, Image.Quantize.MEDIANCUT)
     indexed = rgb.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG)

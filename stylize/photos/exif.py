@@ -1,7 +1,7 @@
-"""Edits of an EXIF block in place (EXIF 2.3, section 4; TIFF 6.0, section 2).
+"""Edits an EXIF block in place (EXIF 2.3, section 4; TIFF 6.0, section 2).
 
-Numbers are overwritten and pointers cut; everything else keeps its bytes and its place. Written
-anew, texts that are not ASCII would be lost, and maker notes, which hold offsets, would break.
+Overwrites numbers and cuts pointers; everything else keeps its bytes and its position. Rewriting
+the block would lose non-ASCII text and break maker notes, which hold offsets.
 """
 
 import struct
@@ -13,16 +13,16 @@ THUMBNAIL, THUMBNAIL_BYTES = 0x0201, 0x0202
 SRGB, UNCALIBRATED = 1, 0xFFFF  # values of COLOR_SPACE
 PREFIX = b"Exif\0\0"
 ENTRY = 12  # bytes
-# Bytes of one value, by type.
+# Type -> bytes per value.
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 SHORT, LONG = 3, 4
 
 
 def clean(block: bytes, *, gps: bool) -> bytes:
-    """`block` for an upright picture in sRGB, without thumbnail and, unless `gps`, without place.
+    """`block` for an upright sRGB picture, without thumbnail and, unless `gps`, without location.
 
     Raises:
-        ValueError: it is no EXIF block, or damaged.
+        ValueError: not an EXIF block, or damaged.
     """
     tiff = _Tiff(block)
     main = tiff.entries(tiff.first)
@@ -41,12 +41,12 @@ def clean(block: bytes, *, gps: bool) -> bytes:
     if not gps:
         tiff.forget_place(tiff.first)
     cleaned = PREFIX + bytes(tiff.data)
-    with_size(cleaned, 1, 1)  # in a damaged block, what was blanked may have been a part of it
+    with_size(cleaned, 1, 1)  # fails if blanking has hit a damaged block itself
     return cleaned
 
 
 def with_size(block: bytes, width: int, height: int) -> bytes:
-    """`block`, already cleaned, with the dimensions that it tells set to these."""
+    """`block`, already cleaned, with its dimensions set to these."""
     tiff = _Tiff(block)
     main = tiff.entries(tiff.first)
     details = tiff.entries(tiff.value(main[EXIF_IFD])) if EXIF_IFD in main else {}
@@ -62,7 +62,7 @@ def with_size(block: bytes, width: int, height: int) -> bytes:
 
 
 def without_orientation(block: bytes) -> bytes:
-    """`block` without that tag, which means upright."""
+    """`block` without the orientation tag, which means upright."""
     tiff = _Tiff(block)
     if ORIENTATION in tiff.entries(tiff.first):
         tiff.remove(tiff.first, ORIENTATION)
@@ -70,7 +70,7 @@ def without_orientation(block: bytes) -> bytes:
 
 
 class _Tiff:
-    """Directories of entries in a byte string. All methods raise ValueError beyond its end."""
+    """The directories of a TIFF structure. All methods raise ValueError beyond its end."""
 
     def __init__(self, block: bytes) -> None:
         self.data = bytearray(block.removeprefix(PREFIX))
@@ -80,12 +80,12 @@ class _Tiff:
         self.first: int = self._read("I", 4)
 
     def entries(self, directory: int) -> dict[int, int]:
-        """Tag -> place of its entry."""
+        """Tag -> position of its entry."""
         places = range(directory + 2, directory + 2 + self._length(directory), ENTRY)
         return {self._read("H", place): place for place in places}
 
     def value(self, entry: int) -> int:
-        """The number of an entry that holds a single one."""
+        """The number in an entry that holds one number."""
         return self._read("H" if self._read("H", entry + 2) == SHORT else "I", entry + 8)
 
     def write(self, entry: int, kind: int, value: int) -> None:
@@ -95,7 +95,7 @@ class _Tiff:
         self.data[entry + 2 : entry + ENTRY] = packed
 
     def remove(self, directory: int, tag: int) -> None:
-        """Take an entry out; those behind it move up."""
+        """Remove an entry; later ones move up."""
         entry = self.entries(directory)[tag]
         count = self._read("H", directory)
         end = directory + 2 + ENTRY * count + 4
@@ -103,21 +103,21 @@ class _Tiff:
         self.data[directory : directory + 2] = struct.pack(self._order + "H", count - 1)
 
     def forget_place(self, directory: int) -> None:
-        """Blank and remove the GPS directory, or several, that this one points to."""
+        """Blank and remove every GPS directory that this one points to."""
         while GPS_IFD in (entries := self.entries(directory)):
             self.blank(self.value(entries[GPS_IFD]))
             if GPS_IFD in self.entries(directory):
                 self.remove(directory, GPS_IFD)
 
     def cut_next(self, directory: int) -> int:
-        """Let no directory follow this one; the place of that which did, or 0."""
+        """Unlink the directory after this one; returns its position, or 0."""
         place = directory + 2 + self._length(directory)
         following = self._read("I", place)
         self.data[place : place + 4] = bytes(4)
         return following
 
     def blank(self, directory: int) -> None:
-        """Overwrite a directory, all that its entries point to, and a thumbnail, with zeros."""
+        """Overwrite a directory, everything its entries point to, and a thumbnail with zeros."""
         entries = self.entries(directory)
         place = GPS_IFD in entries and self.value(entries[GPS_IFD])
         for entry in entries.values():

@@ -1,6 +1,6 @@
-"""Photos as they would have come out under another light, or from a camera with other settings.
+"""Relights photos: another light, or other camera settings.
 
-Computed in linear light, and cut off where a sensor ends. Tensors are (N, 3, H, W), sRGB in [0, 1].
+Computed in linear light and clipped as by a sensor. Tensors are (N, 3, H, W), sRGB in [0, 1].
 """
 
 import math
@@ -36,13 +36,12 @@ _LUMINANCE = (0.2126, 0.7152, 0.0722)
 
 @dataclass(frozen=True)
 class Light:
-    """A light, and what a camera makes of it; the defaults change nothing.
+    """A light and the settings of a camera; the defaults change nothing.
 
-    `exposure`, `vignette` (what the corners lose) and `side` (between the lit side and the dark
-    one, half of it gained and half of it lost) are in stops. The camera is set to daylight, the
-    light has a temperature of `kelvin`, and `tint` stops more green than others of it. `angle` is
-    where it comes from, in degrees: 0 the right, 90 above. `gamma` and `contrast` (about the
-    middle) are those of the stored values.
+    `exposure`, `vignette` (the loss in the corners) and `side` (from the dark side to the lit one)
+    are in stops. The camera is balanced for daylight; the light has a colour temperature of
+    `kelvin` and `tint` stops more green. `angle` is the direction of the light in degrees: 0 is
+    the right, 90 above. `gamma` and `contrast` (about the middle) apply to the stored values.
     """
 
     exposure: float = 0.0
@@ -55,7 +54,7 @@ class Light:
     angle: float = 0.0
 
 
-# What a set of photos is held against when the spread of a style is measured.
+# The lights that a lighting audit compares.
 LIGHTINGS = {
     "dark": Light(exposure=-1.5),
     "bright": Light(exposure=0.75),
@@ -73,10 +72,10 @@ LIGHTINGS = {
 
 
 def random_light(seed: int, strength: float = 1.0) -> Light:
-    """A light that is a function of the seed; at `strength` 0 it changes nothing.
+    """A light drawn from the seed; at `strength` 0 it changes nothing.
 
-    Each property is left as it is for half of the seeds and drawn evenly from its range for the
-    others: temperatures in mired, in which equal steps look equal.
+    Each property stays at its default for half of the seeds and is drawn uniformly from its range
+    for the others; temperatures in mired, where equal steps look equal.
     """
     random = np.random.default_rng(seed)
 
@@ -98,7 +97,7 @@ def random_light(seed: int, strength: float = 1.0) -> Light:
 
 
 def relight(photos: Tensor, lights: Sequence[Light]) -> Tensor:
-    """Each photo of the batch under its light: (N, 3, H, W) -> the same."""
+    """Each photo of a batch under its light: (N, 3, H, W) -> the same."""
     height, width = photos.shape[2:]
     gains = photos.new_tensor([white_gain(light.kelvin, light.tint) for light in lights])
     stops = torch.stack([_stops(light, height, width, photos) for light in lights])
@@ -111,7 +110,7 @@ def relight(photos: Tensor, lights: Sequence[Light]) -> Tensor:
 
 
 def white_gain(kelvin: float, tint: float = 0.0) -> tuple[float, float, float]:
-    """What linear R, G and B of a white surface are under that light; its luminance is 1."""
+    """Linear R, G, B of a white surface of luminance 1 under that light."""
     warm, day = (_linear_rgb(*planckian(k)) for k in (kelvin, DAYLIGHT))
     red, green, blue = (a / b for a, b in zip(warm, day, strict=True))
     gains = (red, green * 2**tint, blue)
@@ -150,7 +149,7 @@ def _mired(kelvin: float) -> float:
 
 
 def _stops(light: Light, height: int, width: int, like: Tensor) -> Tensor:
-    """How much more light falls on each pixel: (H, W), in stops. Corners are 1 from the middle."""
+    """The light on each pixel, (H, W) in stops. Corners have distance 1 from the centre."""
     radius = math.hypot(height, width) / 2
     down = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5 - height / 2) / radius
     right = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5 - width / 2) / radius

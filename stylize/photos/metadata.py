@@ -1,7 +1,7 @@
-"""What a picture file says beside its pixels: EXIF, XMP, IPTC, resolution. Read, cleaned, put back.
+"""The metadata of a picture file: EXIF, XMP, IPTC, resolution. Read, corrected, written back.
 
-Values are carried as they are. What no longer holds is put right: pixels are upright (orientation
-1), sRGB, perhaps of another size; an embedded thumbnail shows the photo and is blanked.
+Values are kept as they are. Only what no longer holds is corrected: pixels are upright, sRGB, and
+may have another size. An embedded thumbnail, which shows the photo, is blanked.
 """
 
 import re
@@ -12,7 +12,7 @@ from PIL.ExifTags import IFD
 
 from stylize.photos import exif as exif_block
 
-# TIFF tags that describe how pixels are stored, and blocks that are carried by themselves.
+# TIFF tags that describe how pixels are stored, and blocks that are kept separately.
 _STRUCTURE = frozenset(
     {
         *range(254, 267), *(273, 277, 278, 279, 280, 281, 284), *range(288, 294), 297, 301,
@@ -22,8 +22,8 @@ _STRUCTURE = frozenset(
     }
 )  # fmt: skip
 _GEOTIFF = frozenset({33550, 33922, 34264, 34735, 34736, 34737})
-_PLACE = re.compile(rb"gps|latitude|longi?t?ude|altitude", re.IGNORECASE)  # in names of XMP
-# Possessive, and never past the next bracket: packets of megabytes take milliseconds.
+_PLACE = re.compile(rb"gps|latitude|longi?t?ude|altitude", re.IGNORECASE)  # in XMP names
+# Possessive, and never past the next bracket: megabytes of XMP take milliseconds.
 _XMP_VALUES = (
     re.compile(rb"\s[\w.-]++:([\w.-]++)\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+')"),
     re.compile(rb"<(?=[\w.-]++:([\w.-]++))([^<>\s/]++)[^<>]*+>(?:(?<=/>)|[^<]*+</\2\s*+>)"),
@@ -43,7 +43,7 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, list[str]]:
-    """What `image`, whose data must be loaded, tells; without the place unless `gps`.
+    """The metadata of `image`, which must be loaded; without the location unless `gps`.
 
     The second value names what is damaged and left out.
     """
@@ -58,7 +58,7 @@ def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, li
         raw = _raw_xmp(image)
         xmp = _clean_xmp(raw, gps=gps)
         if raw and not xmp:
-            warnings.append("XMP left out: it tells a place in a way that is not known")
+            warnings.append("XMP left out: it holds a location in an unknown form")
         iptc = _raw_iptc(image)
     except (ValueError, TypeError, AttributeError, LookupError):
         warnings.append("damaged XMP or IPTC left out")
@@ -66,15 +66,15 @@ def read_metadata(image: Image.Image, *, gps: bool = True) -> tuple[Metadata, li
 
 
 def resized(metadata: Metadata, width: int, height: int) -> Metadata:
-    """With the pixel dimensions in the EXIF, if they are there, set to those."""
+    """With the pixel dimensions in the EXIF, if present, set to these."""
     exif = metadata.exif and exif_block.with_size(metadata.exif, width, height)
     return replace(metadata, exif=exif)
 
 
 def _raw_exif(image: Image.Image, *, gps: bool) -> bytes:
-    """The block as it is; of a TIFF, whose own tags these are, one made of what is no structure."""
+    """The EXIF block as it is; for a TIFF, a block made of its descriptive tags."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        older = "Raw profile type exif" in image.info  # ImageMagick's way to have it in a PNG
+        older = "Raw profile type exif" in image.info  # how ImageMagick stores it in a PNG
         return bytes(image.info.get("exif") or (image.getexif().tobytes() if older else b""))
     tags = image.getexif()
     exif = Image.Exif()
@@ -84,12 +84,12 @@ def _raw_exif(image: Image.Image, *, gps: bool) -> bytes:
 
 
 def _as_read(value: object) -> object:
-    """The bytes of a text that is not ASCII: Pillow reads Latin-1, and writes question marks."""
+    """Non-ASCII text as bytes: Pillow reads it as Latin-1, but writes question marks."""
     return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
 def as_tiff_tags(metadata: Metadata) -> Image.Exif:
-    """All of it as the tags of a TIFF file."""
+    """The metadata as the tags of a TIFF file."""
     tags = Image.Exif()
     if metadata.exif:
         tags.load(metadata.exif)
@@ -115,7 +115,7 @@ def _clean_xmp(xmp: bytes, *, gps: bool) -> bytes:
     if not gps:
         for pattern in _XMP_VALUES:
             xmp = pattern.sub(lambda found: b"" if _PLACE.search(found[1]) else found[0], xmp)
-        # In another encoding or in a form that was not foreseen: rather nothing than the place.
+        # In another encoding or an unexpected form: better no XMP than a location.
         if _PLACE.search(xmp.replace(b"\0", b"")):
             return b""
     return xmp
@@ -140,7 +140,7 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
 
 
 def jpeg_segment(iptc: bytes) -> bytes:
-    """IPTC records, at most 65,000 bytes, as the application segment 13 of a JPEG file."""
+    """IPTC records, at most 65,000 bytes, as application segment 13 of a JPEG file."""
     resource = b"8BIM" + _IPTC_RESOURCE.to_bytes(2, "big") + b"\0\0" + len(iptc).to_bytes(4, "big")
     content = b"Photoshop 3.0\0" + resource + iptc + b"\0" * (len(iptc) % 2)
     return b"\xff\xed" + (len(content) + 2).to_bytes(2, "big") + content

@@ -1,4 +1,4 @@
-"""Photos and pictures in memory: pixels, alpha, mask, frames; scaling; as tensors."""
+"""Photos and pictures in memory: pixels, alpha, mask, frames; scaled; as tensors."""
 
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ from stylize.photos.metadata import Metadata
 class Photo:
     """A decoded picture: `rgb` in mode RGB (sRGB, upright), `alpha` in mode L or None.
 
-    `mask`, in mode L, is 255 on the product and 0 on the background; None: not known.
+    `mask`, in mode L, is 255 on the product and 0 on the background; None if unknown.
     """
 
     rgb: Image.Image
@@ -29,11 +29,11 @@ class Photo:
 
 @dataclass(frozen=True)
 class Picture:
-    """All that a picture file holds: one frame, the frames of an animation, or pages.
+    """The content of a picture file: one frame, the frames of an animation, or pages.
 
-    `durations` are milliseconds a frame, None if these are not frames in time; `loop` is how often
-    they are played (0: for ever, None: not said). `still_first`: of an animated PNG, the first
-    frame is no part of the animation. `warnings` say what was not taken over as it was.
+    `durations` are milliseconds per frame, None for pages. `loop` is the number of times an
+    animation plays (0: forever, None: not given). With `still_first`, the first frame of an
+    animated PNG is not part of the animation. `warnings` name what could not be kept as it was.
     """
 
     frames: tuple[Photo, ...]
@@ -45,7 +45,7 @@ class Picture:
 
 
 def scaled_down(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
-    """(width, height) with no side above `longest`, in the same proportions."""
+    """(width, height) with no side above `longest`, and the same aspect ratio."""
     if longest is None or max(size) <= longest:
         return size
     width, height = (max(1, round(side * longest / max(size))) for side in size)
@@ -53,7 +53,7 @@ def scaled_down(size: tuple[int, int], longest: int | None) -> tuple[int, int]:
 
 
 def with_short_side(picture: Image.Image, short: int) -> Image.Image:
-    """The picture scaled, up or down, so that its short side has that many pixels."""
+    """The picture scaled up or down to a short side of `short` pixels."""
     scale = short / min(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     return picture.resize(size, Image.Resampling.LANCZOS)
@@ -61,7 +61,7 @@ def with_short_side(picture: Image.Image, short: int) -> Image.Image:
 
 def downscale(photo: Photo, size: tuple[int, int]) -> Photo:
     """`photo` resampled to (width, height)."""
-    # In one go with alpha: Pillow then weighs colours by it, and none bleeds in from where it is 0.
+    # Together with alpha: Pillow then weights colours by alpha, so none bleeds in where it is 0.
     merged = merge_alpha(photo.rgb.copy(), photo.alpha)
     small = merged.resize(size, Image.Resampling.LANCZOS)
     mask = photo.mask and photo.mask.resize(size, Image.Resampling.BOX)
@@ -69,7 +69,7 @@ def downscale(photo: Photo, size: tuple[int, int]) -> Photo:
 
 
 def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
-    """`image` in mode RGB with `alpha` back in place, if there is any."""
+    """`image` in mode RGB with `alpha` put back, if there is any."""
     if alpha is not None:
         image.putalpha(alpha)
     return image

@@ -1,8 +1,8 @@
-"""How light falls off across a photo, seen on its frame, and taken out of what the network sees.
+"""Shading: estimates how light falls off across a photo, and removes it.
 
-Light from one side and vignettes are no gain that is the same everywhere, so instance norm leaves
-them. On a photo's frame there mostly is ground, not product: what is smooth there is light. It is
-the flat-field correction of microscopes without a reference picture.
+Light from one side and vignettes are not a uniform gain, so instance norm does not cancel them. The
+frame of a photo mostly shows background: what is smooth there is light. This is the flat-field
+correction of microscopy, without a reference picture.
 """
 
 import math
@@ -15,27 +15,27 @@ from torch import Tensor
 
 from stylize.photos.photo import to_picture, to_tensor
 
-SMALL = 64  # pixels on the longest side: texture is averaged out
+SMALL = 64  # pixels on the longest side: averages texture out
 FRAME = 0.06  # of the short side
-DARK = 0.05  # of the range of luma: below it, logarithms are those of noise
-LEVEL = 0.03  # of a logarithm: differences that are none
-FLAT = (0.4, 0.6)  # of the frame on one level: a ground of one colour, evenly lit
+DARK = 0.05  # of the range of luma: below, logarithms show noise
+LEVEL = 0.03  # of a logarithm: smaller differences count as none
+FLAT = (0.4, 0.6)  # of the frame on one level: an evenly lit background of one colour
 ROUNDS = 10  # of reweighting
-LEAST = 0.01  # deviation below which all weigh the same
-MOST = 1.0  # in a corner, e times as much or as little light as in the middle
+LEAST = 0.01  # deviation below which all weights are equal
+MOST = 1.0  # in a corner: at most e times the light in the centre, or 1 / e
 
 
 @dataclass(frozen=True)
 class Shading:
-    """Natural logarithm of stored values, less that in the middle: x `across` + y `down` +
-    (x^2 + y^2) `outward`. On the longest side, x or y goes from -1 to 1."""
+    """Logarithm of stored values relative to the centre: x `across` + y `down` + (x^2 + y^2)
+    `outward`, where x or y runs from -1 to 1 along the longest side."""
 
     across: float
     down: float
     outward: float
 
     def gain(self, width: int, height: int, top: int, bottom: int) -> Tensor:
-        """(bottom - top, width) fp32: what rows of a picture of that size are multiplied by."""
+        """(bottom - top, width) fp32: the factor that removes the shading from these rows."""
         x, y = _axes(width, height)
         columns, rows = (
             np.exp(-(slope * place + self.outward * place**2)).astype(np.float32)
@@ -44,17 +44,17 @@ class Shading:
         return torch.from_numpy(np.outer(rows, columns))
 
     def remove(self, rgb: Image.Image) -> Image.Image:
-        """A whole picture in even light."""
+        """The picture in even light."""
         gain = self.gain(*rgb.size, 0, rgb.height)
         return to_picture(to_tensor(rgb) * gain)
 
 
 def find_shading(rgb: Image.Image) -> Shading | None:
-    """The smooth part of the light on the photo's frame; None where it is even.
+    """The smooth part of the light on the photo's frame; None if it is even.
 
-    A quadratic surface is fitted by least absolute deviations (iteratively reweighted), so a
-    product that reaches into the frame bends it little. How far it is trusted follows from how
-    much it explains: whole on a plain ground, less on a scene.
+    Fits a quadratic surface by least absolute deviations (iteratively reweighted), so a product
+    that reaches into the frame bends it little. The surface counts as much as it explains: fully
+    on a plain background, less in a scene.
     """
     scale = min(1, SMALL / max(rgb.size))
     width, height = (max(1, round(side * scale)) for side in rgb.size)
@@ -67,7 +67,7 @@ def find_shading(rgb: Image.Image) -> Shading | None:
     frame = ~inside.ravel()
     surface = np.stack([np.ones_like(x), x, y, x**2 + y**2], axis=1)
     fitted, values = surface[frame], levels.ravel()[frame]
-    # No threshold: two photos to either side of it would come out quite different.
+    # Not a threshold: photos on either side of it would look different.
     uneven = (FLAT[1] - _on_one_level(values)) / (FLAT[1] - FLAT[0])
     if uneven <= 0:
         return None
@@ -77,7 +77,7 @@ def find_shading(rgb: Image.Image) -> Shading | None:
         found = np.linalg.lstsq(fitted * root[:, None], values * root, rcond=None)[0]
         rest = np.abs(values - fitted @ found)
         weights = 1 / np.maximum(rest, LEAST)
-    # As a coefficient of correlation: the root of the share that is explained.
+    # Like a correlation coefficient: the root of the explained share.
     share = max(0.0, 1 - rest.mean() / np.abs(values - np.median(values)).mean())
     slopes = found[1:] * math.sqrt(share) * min(1.0, uneven)
     across, down = width / max(width, height), height / max(width, height)
@@ -87,13 +87,13 @@ def find_shading(rgb: Image.Image) -> Shading | None:
 
 
 def _on_one_level(values: np.ndarray) -> float:
-    """The largest share of values that do not differ."""
+    """The largest share of values within one level."""
     ordered = np.sort(values)
     counts = np.searchsorted(ordered, ordered + 2 * LEVEL, "right") - np.arange(len(ordered))
     return float(counts.max() / len(ordered))
 
 
 def _axes(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """x of each column and y of each row."""
+    """x of each column, y of each row."""
     x, y = ((2 * np.arange(side) + 1 - side) / max(width, height) for side in (width, height))
     return x, y
