@@ -142,6 +142,16 @@ class TrainConfig(Settings):
 
 
 @dataclass(frozen=True)
+class Card(Settings):
+    """What a style says of its picture."""
+
+    title: str = option("", "Title of the picture, for the style's card.")
+    author: str = option("", "Author of the picture.")
+    year: str = option("", "Year of the picture.")
+    licence: str = option("", "Licence of the picture.")
+
+
+@dataclass(frozen=True)
 class Look(Settings):
     """Changes to the network's result that need no training.
 

@@ -30,7 +30,7 @@ from stylize.cli.options import (
     with_settings,
 )
 from stylize.cli.terminal import FIRST, err, print_line, shown
-from stylize.config import AUTO, NORM_VARIABLE, NetworkConfig, TrainConfig
+from stylize.config import AUTO, NORM_VARIABLE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 from stylize.events import (
     Backend,
@@ -86,7 +86,7 @@ def _recipe_names(context: typer.Context) -> dict[str, str]:
     }
 
 
-@with_settings(TrainConfig, NetworkConfig)
+@with_settings(TrainConfig, NetworkConfig, Card)
 def train(
     context: typer.Context,
     pictures: Annotated[
@@ -140,10 +140,6 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over where a style or checkpoint exists.")
     ] = False,
-    title: Annotated[str, typer.Option(help="Title of the picture, for the style's card.")] = "",
-    author: Annotated[str, typer.Option(help="Author of the picture.")] = "",
-    year: Annotated[str, typer.Option(help="Year of the picture.")] = "",
-    licence: Annotated[str, typer.Option(help="Licence of the picture.")] = "",
     json: Json = False,
     **settings: Any,
 ) -> None:
@@ -163,7 +159,6 @@ def train(
     if Path(base).is_file():
         used["from"] = Path(base)
     os.environ[NORM_VARIABLE] = norm
-    from stylize.training.train import Card
     from stylize.training.train import train as run
 
     with interruptible(), stop_signals() as stop:
@@ -174,7 +169,7 @@ def train(
             config,
             NetworkConfig(**NetworkConfig.own(settings)),
             weights=picture_weight or [],
-            card=Card(title, author, year, licence),
+            card=Card(**Card.own(settings)),
             output=output,
             log_dir=log_dir,
             recipe=write_recipe(used),

@@ -15,12 +15,11 @@ RUN_KEY = "stylize_run"
 
 @dataclass(frozen=True)
 class RunState:
-    """All that a training needs to go on: `step` of `end` steps are done.
+    """Everything that a training needs to resume after `step` of `end` steps.
 
     `photos` is a fingerprint of the content photos; `caution` multiplies the learning rate.
-    `tensors` are the network's weights, their moving average and what the optimizer keeps. There is
-    no random state, and no place in the data: every random choice is a function of the seed and the
-    step.
+    `tensors` are the network's weights, their moving average and the optimizer's state. There is no
+    random state and no position in the data: both follow from the seed and the step.
     """
 
     step: int

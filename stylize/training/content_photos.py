@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 def prefetch(
     function: Callable[[Item], Result], items: Iterable[Item], ahead: int
 ) -> Iterator[Future[Result]]:
-    """Run `function` over `items` in threads, at most `ahead` of the consumer, in order."""
+    """Run `function` over `items` in threads, in order, at most `ahead` of the consumer."""
     workers = min(ahead, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="prefetch") as pool:
         pending: deque[Future[Result]] = deque()
@@ -48,12 +48,11 @@ def prefetch(
 class ContentPhotos:
     """An endless, seeded stream of square crops from content photos.
 
-    Which photo, crop and flip stand at place i of the stream depends on the seed, i and the list
-    of photos alone, so a resumed training continues with the very same data. An epoch shows every
-    photo once, in an order of its own. A photo that turns out to be unusable is replaced by the
-    next one; `unusable` tells each such photo and the reason.
+    The photo, crop and flip at place i depend only on the seed, i and the list of photos, so a
+    resumed training continues with the same data. Each epoch shows every photo once, in a new
+    order. An unusable photo is replaced by the next one and listed in `unusable` with the reason.
 
-    Photos are decoded once and kept at twice the crops' size, as long as `cache` bytes last.
+    Photos are decoded once and cached at twice the crop size, up to `cache` bytes.
     """
 
     def __init__(self, photos: Sequence[Path], size: int, seed: int, cache: float) -> None:
@@ -86,7 +85,7 @@ class ContentPhotos:
         raise TrainingError("none of the content photos can be used")
 
     def _photo(self, path: Path) -> Image.Image:
-        """The photo at twice the size of the largest crops, or as it is if that is smaller."""
+        """The photo at no more than twice the size of the largest crops."""
         if path in self._cache:
             return self._cache[path]
         photo = read_photo(path).rgb
@@ -106,7 +105,7 @@ class ContentPhotos:
 
     def _crop(self, photo: Image.Image, size: int, choose: random.Random) -> Tensor:
         short = min(photo.size)
-        # What a crop shows does not depend on its size: smaller ones show it smaller.
+        # The content of a crop does not depend on its size: smaller crops are reduced.
         side = choose.randint(max(self.size, short // 2), short)
         left = choose.randint(0, photo.width - side)
         top = choose.randint(0, photo.height - side)
@@ -119,9 +118,9 @@ class ContentPhotos:
         return to_tensor(crop)
 
     def _on_flat_ground(self, crop: Image.Image, choose: random.Random) -> Image.Image:
-        """The crop made smaller, somewhere on plain white or grey, as product photos are.
+        """The crop reduced, on plain white or grey, as in product photos.
 
-        Perfectly flat areas are where a network that has never seen any paints dots and halos.
+        A network that has never seen flat areas paints dots and halos there.
         """
         size = crop.width
         grey = choose.choice((255, 255, 255, choose.randrange(256)))
@@ -134,8 +133,10 @@ class ContentPhotos:
     def batches(
         self, sizes: Callable[[int], int], batch_size: int, first: int, share: slice
     ) -> Generator[Tensor, None, None]:
-        """The `share` of batches of (batch_size, 3, size, size) without end, from number `first`;
-        `sizes` says the size of each."""
+        """Endless batches (batch_size, 3, size, size) from number `first`: the `share` of each.
+
+        `sizes` is the crop size of each batch.
+        """
         crops = prefetch(
             lambda job: self.crop(*job),
             (
@@ -151,17 +152,17 @@ class ContentPhotos:
 
 
 def too_small(short: int, size: int) -> str:
-    """Why a photo with that short side is not used for crops of that size."""
+    """The reason why a photo with that short side is not used."""
     return f"smaller than the training size ({short} < {size} px)"
 
 
 def usable_photos(content: Path, size: int, without: Path) -> tuple[list[Path], dict[Path, str]]:
-    """The usable pictures below `content`, as far as their file headers tell, and the others.
+    """The usable pictures below `content`, judged by their file headers, and reasons for the rest.
 
-    Of a folder `without` below `content`, nothing is taken: there are the trainings' own previews.
+    Leaves out the folder `without`, if it lies below `content`: it holds trainings' own previews.
 
     Raises:
-        UsageError: `content` is no folder, or one of its folders cannot be read.
+        UsageError: `content` is not a folder, or one of its folders cannot be read.
         TrainingError: none can be used.
     """
     if not content.is_dir():
@@ -193,7 +194,7 @@ def usable_photos(content: Path, size: int, without: Path) -> tuple[list[Path], 
 
 
 def fingerprint_of(photos: list[Path], content: Path) -> str:
-    """Changes when a photo is added, removed, renamed or resized: resuming would not be exact."""
+    """A hash that changes when a photo is added, removed, renamed or resized."""
     digest = hashlib.sha256()
     for path in photos:
         digest.update(os.fsencode(path.relative_to(content)))

@@ -1,4 +1,4 @@
-"""The processes that train one style together, as `torchrun` starts them; most often, one."""
+"""The processes that train one style together, as `torchrun` starts them; usually one."""
 
 import os
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from stylize.network.device import choose
 
 @dataclass(frozen=True)
 class Workers:
-    """This process is number `rank` of `count`; the first writes and reports for all."""
+    """This process is `rank` of `count`; the first one writes and reports for all."""
 
     rank: int = 0
     count: int = 1
@@ -25,7 +25,7 @@ class Workers:
         return self.rank == 0
 
     def share(self, batch_size: int) -> slice:
-        """This process's photos of a batch; raises UsageError if it cannot be shared evenly."""
+        """This process's part of a batch; raises UsageError if it cannot be shared evenly."""
         if batch_size % self.count:
             raise UsageError(
                 f"a batch of {batch_size} cannot be shared by {self.count} processes",
@@ -35,8 +35,8 @@ class Workers:
         return slice(self.rank * part, (self.rank + 1) * part)
 
     def wrap(self, network: nn.Module, *, in_part: bool) -> nn.Module:
-        """`network` with gradients that are the mean over all processes; `in_part` if a step does
-        not use all of it."""
+        """`network` with gradients averaged over all processes; `in_part` if a step uses only a
+        part of it."""
         if self.count == 1:
             return network
         return DistributedDataParallel(network, find_unused_parameters=in_part)
@@ -48,11 +48,11 @@ class Workers:
         return values / self.count
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether it is so in any of the processes."""
+        """Whether `flag` is set in any process."""
         return bool(self.mean(torch.tensor(float(flag), device=device)))
 
     def together(self, found: dict[Path, str]) -> dict[Path, str]:
-        """What any of the processes has found."""
+        """The union of what the processes have found."""
         if self.count == 1:
             return found
         of_each: list[dict[Path, str]] = [{} for _ in range(self.count)]
@@ -60,7 +60,7 @@ class Workers:
         return {path: reason for of_one in of_each for path, reason in of_one.items()}
 
     def agree(self, text: str, what: str) -> None:
-        """Wait for all; raises UsageError, in each, if `text` is not the same in all of them."""
+        """Wait for all processes; raises UsageError in each if `text` differs between them."""
         if self.count > 1:
             of_each = [""] * self.count
             dist.all_gather_object(of_each, text)
@@ -72,9 +72,9 @@ ALONE = Workers()
 
 
 def join(device: str) -> tuple[Workers, str]:
-    """Join the other processes; also the device of this one, which has a GPU of its own if any.
+    """Join the other processes, if any; returns this process's device, a GPU of its own if any.
 
-    Without others, nothing happens. Call `leave` at the end.
+    Call `leave` at the end.
 
     Raises:
         DeviceError: there are more processes than GPUs.

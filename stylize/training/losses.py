@@ -1,9 +1,9 @@
-"""The training objective: content, style, tone, evenness and total-variation losses, each by name.
+"""The training objective: content, style, tone, evenness and total-variation losses, by name.
 
-Johnson et al. 2016, section 3.2, with three deviations. Content and style losses are divided by the
-energy of their target, so that one set of weights suits every style and layer. And two losses are
-new, without which clouds and halos are painted on a plain white background: the tone loss keeps
-light areas lighter than dark ones, the evenness loss keeps areas of one colour areas of one colour.
+Johnson et al. 2016, section 3.2, with three changes. Content and style losses are divided by the
+energy of their target, so that one set of weights suits every style and layer. Two losses are new;
+without them, networks paint clouds and halos on a white background: the tone loss keeps light areas
+lighter than dark ones, and the evenness loss keeps areas of one colour even.
 """
 
 import math
@@ -17,13 +17,13 @@ from stylize.config import STYLE_LAYERS, TrainConfig
 from stylize.training.vgg import VGG16Features
 
 CONTENT_LAYER = "relu3_3"
-LAYERS = STYLE_LAYERS  # all that the objective needs
+LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
-EVEN_FLOOR = 0.01  # squared distance, of style pictures of one colour
-EVEN_NEAR = 0.1  # distance of two colours in [0, 1]^3 that count half as the same
+EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
+EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
 CELL = 16  # pixels: larger than a stroke, smaller than a product
-MOST_CELLS = 32  # a side: the evenness loss compares all pairs
+MOST_CELLS = 32  # per side: the evenness loss compares all pairs
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
 
@@ -31,8 +31,8 @@ TINY = 1e-6  # variance of tones: a thousandth of the range, squared
 def gram_matrix(features: Tensor) -> Tensor:
     """(N, C, H, W) -> (N, C, C) fp32: channel correlations, divided by C * H * W.
 
-    The product is taken in the precision of `features`: its sums are fp32 inside, bf16 reaches as
-    far as fp32, and fp32 copies of the first layers' activations would cost more than the product.
+    The product has the precision of `features`: it sums in fp32 internally, bf16 has the range of
+    fp32, and fp32 copies of the first layers would cost more than the product.
     """
     _, channels, height, width = features.shape
     pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
@@ -48,9 +48,9 @@ def relative_square(difference: Tensor, target: Tensor) -> Tensor:
 def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
     """1 - correlation of the luma of two (N, 3, H, W) images in cells of 16 x 16 pixels, mean.
 
-    Like instance norm it ignores a gain and an offset: it asks which areas are lighter than others,
-    not how light they are. A photo counts less the closer its contrast comes to TONE_FLOOR, and not
-    at all when it is flat. H, W >= 16.
+    Like instance norm, it ignores gain and offset: it compares which areas are lighter, not how
+    light they are. Photos of low contrast (TONE_FLOOR) count less, flat ones not at all.
+    H, W >= 16.
     """
     image, photo = _tones(image), _tones(photo)
     image_contrast, photo_contrast = (
@@ -67,10 +67,10 @@ def _tones(image: Tensor) -> Tensor:
 
 
 def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
-    """How unlike areas of `image` are whose colour in `photo` is the same; both (N, 3, H, W).
+    """How much areas of `image` differ that have one colour in `photo`; both (N, 3, H, W).
 
-    Mean squared distance of the colours of two cells of 16 x 16 pixels, over all pairs of cells of
-    a photo, weighted by how like they are there: half at a distance of EVEN_NEAR. H, W >= 16.
+    Mean squared distance between the colours of two cells of 16 x 16 pixels in `image`, over all
+    pairs, weighted by their similarity in `photo`: half at a distance of EVEN_NEAR. H, W >= 16.
     """
     ours, theirs = _distances(image), _distances(photo)
     alike = torch.exp2(-theirs / EVEN_NEAR**2)
@@ -79,9 +79,9 @@ def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def _distances(image: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, cells, cells): squared distances of the colours of all pairs of cells.
+    """(N, 3, H, W) -> (N, cells, cells): squared distances between the colours of all cells.
 
-    Of large images not every cell is taken, at most MOST_CELLS by MOST_CELLS.
+    Large images are sampled at up to MOST_CELLS by MOST_CELLS cells.
     """
     cells = F.avg_pool2d(image.float(), CELL)
     down, across = (math.ceil(side / MOST_CELLS) for side in cells.shape[-2:])
@@ -97,17 +97,17 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 class Objective:
-    """How far a stylized photo is from keeping its content and having the style.
+    """The losses of a stylized photo against its content and the style.
 
-    `style_grams` are the style's Gram matrices by layer, (1, C, C) each: of several pictures, their
-    weighted mean.
+    `style_grams` holds the style's Gram matrices by layer, (1, C, C) each; for several pictures,
+    their weighted mean.
     """
 
     def __init__(
         self, vgg: VGG16Features, pictures: Sequence[Tensor], weights: Sequence[float] = ()
     ) -> None:
-        """`pictures` are (1, 3, H, W) in [0, 1], already at their working size; `weights` are
-        positive, by default all the same."""
+        """`pictures` are (1, 3, H, W) in [0, 1], at their working size; `weights` are positive and
+        equal by default."""
         self.vgg = vgg
         weights = weights or [1.0] * len(pictures)
         self.style_grams: dict[str, Tensor] = {}
@@ -121,7 +121,7 @@ class Objective:
             self.variety += float(_distances(picture).mean()) * weight / sum(weights)
 
     def content_target(self, photo: Tensor) -> Tensor:
-        """The content layer's activations of `photo`, without a graph."""
+        """The activations of `photo` at the content layer, without gradients."""
         with torch.no_grad():
             features: dict[str, Tensor] = self.vgg(photo, (CONTENT_LAYER,))
         return features[CONTENT_LAYER]

@@ -1,4 +1,4 @@
-"""The optimizer of a network: Muon for the kernels of its convolutions, Adam for all else."""
+"""The optimizer: Muon for the kernels of convolutions, Adam for all other parameters."""
 
 from collections.abc import Iterable, Mapping
 
@@ -11,10 +11,10 @@ ITERATIONS, QUINTIC = 5, (3.4445, -4.7750, 2.0315)  # of Newton and Schulz; Jord
 
 
 class Optimizer:
-    """Muon (Jordan et al. 2024): the momentum of a matrix, made orthogonal, is the step.
+    """Muon (Jordan et al. 2024) steps along the orthogonalized momentum of a matrix.
 
-    A kernel (O, I, H, W) is a matrix of O rows. Parameters that need no gradient are left alone, as
-    are those that have none in a step. The names are those of the network's state.
+    A kernel (O, I, H, W) counts as a matrix of O rows. Parameters without a gradient stay as they
+    are. Names are those of the network's state dict.
     """
 
     def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]]) -> None:
@@ -26,7 +26,7 @@ class Optimizer:
 
     @torch.no_grad()
     def step(self, lr: float) -> None:
-        """One step along the gradients, which are then forgotten."""
+        """One step along the gradients, which are then cleared."""
         for group in self._adam.param_groups:
             group["lr"] = lr
         self._adam.step()
@@ -45,7 +45,7 @@ class Optimizer:
             parameter.grad = None
 
     def state(self) -> dict[str, Tensor]:
-        """What it keeps between steps, by `<what>.<name of the parameter>`."""
+        """The state between steps: `<kind>.<parameter>` -> tensor."""
         kept = {f"momentum.{name}": momentum for name, momentum in self._momenta.items()}
         for name, parameter in self._others.items():
             for what, value in self._adam.state.get(parameter, {}).items():
@@ -53,9 +53,9 @@ class Optimizer:
         return kept
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what `state` returned; raises KeyError or RuntimeError if it does not fit.
+        """Restore what `state` returned; raises KeyError or RuntimeError if it does not fit.
 
-        Of a parameter that has had no step yet there is nothing of Adam's.
+        Adam has no state for a parameter that has not had a step.
         """
         for name, momentum in self._momenta.items():
             momentum.copy_(state[f"momentum.{name}"])
@@ -73,10 +73,10 @@ class Optimizer:
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """(R, C) -> (R, C): nearly the same singular vectors, and singular values of about 1.
+    """(R, C) -> (R, C) with almost the same singular vectors and singular values of about 1.
 
-    Newton and Schulz's iteration with a quintic that is steep at 0 (Jordan et al. 2024). In fp32:
-    in bf16, as torch's own Muon takes it, processes that share a batch soon differ in their steps.
+    Newton-Schulz iteration with a quintic that is steep at 0 (Jordan et al. 2024). It runs in fp32:
+    in bf16, as in torch's own Muon, processes that share a batch drift apart.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix

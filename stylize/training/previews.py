@@ -1,4 +1,4 @@
-"""What a training shows of itself: a sheet of pictures, its losses, and a summary at the end."""
+"""Pictures of a training: the preview sheet, the losses as table and plot, the summary."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ History = list[tuple[int, dict[str, float]]]
 
 
 class PreviewSheet:
-    """The same few photos every time, above what the network makes of them."""
+    """The same few photos every time, with the stylized ones below."""
 
     def __init__(self, styles: Sequence[Image.Image], photos: Sequence[Path], seed: int) -> None:
         square = (PREVIEW_SIZE, PREVIEW_SIZE)
@@ -39,10 +39,10 @@ class PreviewSheet:
             try:
                 self.photos.append(ImageOps.fit(read_photo(path).rgb, square))
             except ImageError:
-                continue  # training itself names the photos that it cannot read
+                continue  # training reports the photos that it cannot read
 
     def draw(self, trainer: Trainer) -> Image.Image:
-        """The sheet: style pictures first, then a column a photo."""
+        """The sheet: style pictures first, then a column for each photo."""
         sheet = Image.new("RGB", (PREVIEW_SIZE * (1 + len(self.photos)), 2 * PREVIEW_SIZE), "white")
         sheet.paste(self.style, (0, 0))
         for column, photo in enumerate(self.photos, start=1):
@@ -53,7 +53,7 @@ class PreviewSheet:
 
 
 def _side_by_side(styles: Sequence[Image.Image]) -> Image.Image:
-    """All of them in one square of the sheet, in as many rows as columns."""
+    """All style pictures in one square of the sheet, with as many rows as columns."""
     columns = next(n for n in range(1, len(styles) + 1) if n * n >= len(styles))
     side = PREVIEW_SIZE // columns
     square = Image.new("RGB", (PREVIEW_SIZE, PREVIEW_SIZE), "white")
@@ -64,7 +64,7 @@ def _side_by_side(styles: Sequence[Image.Image]) -> Image.Image:
 
 
 def summary(trainer: Trainer, sheet: PreviewSheet, seconds: float) -> Image.Image:
-    """A training in one picture: what came out, how the losses went, with which settings."""
+    """A training in one picture: results, losses, settings."""
     pictures, config, history = sheet.draw(trainer), trainer.config, trainer.history
     names = list(history[0][1])
     start, end = (
@@ -101,7 +101,7 @@ def summary(trainer: Trainer, sheet: PreviewSheet, seconds: float) -> Image.Imag
 
 
 def losses_table(history: History) -> bytes:
-    """The losses as CSV, a row a step."""
+    """The losses as CSV, one row per step."""
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(["step", *history[0][1]])
@@ -116,7 +116,7 @@ def losses_plot(history: History) -> bytes:
     figure = Figure(figsize=(9, 5), layout="constrained")
     axes = figure.subplots()
     steps = [step for step, _ in history]
-    window = max(1, len(history) // 100)  # batches of few photos differ
+    window = max(1, len(history) // 100)  # small batches are noisy
     for name in history[0][1]:
         values = np.convolve([row[name] for _, row in history], np.ones(window) / window, "valid")
         axes.plot(steps[window - 1 :], values, label=name, linewidth=1)

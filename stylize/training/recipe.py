@@ -1,4 +1,4 @@
-"""A training's settings as a TOML file, and back: the options of `stylize train` by their names."""
+"""The recipe of a training: the options of `stylize train` as a TOML file, and back."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ HEAD = "# Repeat this training with: stylize train --recipe FILE --name another\
 
 
 def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    """The settings in a recipe; whether their values make sense is for the command to say.
+    """The settings in a recipe; the command checks their values.
 
     Raises:
-        UsageError: it cannot be read, is no TOML, or holds a setting that is not `known`.
+        UsageError: it cannot be read, is not TOML, or has a setting that is not in `known`.
     """
     try:
         with open_file(path) as file:
@@ -40,7 +40,7 @@ def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
 
 
 def write_recipe(settings: Mapping[str, Any]) -> str:
-    """The same as text; settings that are None are left out, paths are made absolute."""
+    """A recipe as text; leaves out settings that are None, makes paths absolute."""
     import tomli_w
 
     return HEAD + tomli_w.dumps({k: _plain(v) for k, v in settings.items() if v is not None})

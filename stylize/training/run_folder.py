@@ -1,4 +1,4 @@
-"""Where a training writes: the style, beside a folder with everything of the run."""
+"""The files that a training writes: the style, and a folder with everything of the run."""
 
 import re
 from pathlib import Path
@@ -24,13 +24,13 @@ class RunFolder:
         self.recipe = self.folder / "recipe.toml"
 
     def checkpoints(self) -> dict[int, Path]:
-        """By their step, the newest first."""
+        """Step -> checkpoint file, newest first."""
         found = ((CHECKPOINT.fullmatch(path.name), path) for path in self.folder.glob("*"))
         by_step = {int(match[1]): path for match, path in found if match}
         return dict(sorted(by_step.items(), reverse=True))
 
     def refuse_to_lose(self, *, resume: bool, overwrite: bool) -> None:
-        """Raises UsageError where there is nothing to resume, or something would be lost."""
+        """Raises UsageError if there is nothing to resume, or something would be overwritten."""
         if resume:
             if not self.checkpoints():
                 raise UsageError(
@@ -41,7 +41,7 @@ class RunFolder:
                 if path.exists():
                     raise UsageError(
                         f"{path} exists already",
-                        "go on with --resume, start anew with --overwrite, "
+                        "continue with --resume, start over with --overwrite, "
                         "or choose another --name",
                     )
 
@@ -49,13 +49,13 @@ class RunFolder:
         """Write a checkpoint, then remove all but the newest `keep`.
 
         Raises:
-            StyleFileError: it cannot be written; those before it are as they were.
+            StyleFileError: it cannot be written; earlier checkpoints are intact.
         """
         path = self.folder / f"checkpoint-{state.step:08}{SUFFIX}"
         save_run(path, state)
         there = self.checkpoints()
         older = [step for step in there if step < state.step]
-        # Newer ones are of a past that was given up.
+        # Newer ones belong to a course that was given up.
         for step in (*older[keep - 1 :], *(step for step in there if step > state.step)):
             there[step].unlink(missing_ok=True)
         return path
@@ -67,15 +67,15 @@ class RunFolder:
                 path.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove what a training that was killed left half-written, under names of its own."""
+        """Remove temporary files that a killed training left."""
         for path in self.folder.glob(TEMPORARY + "*"):
             path.unlink(missing_ok=True)
 
     def load(self) -> tuple[list[RunState], list[str]]:
-        """The checkpoints that are whole, the newest first, and what is wrong with the others.
+        """The intact checkpoints, newest first, and what is wrong with the others.
 
         Raises:
-            StyleFileError: none is whole.
+            StyleFileError: none is intact.
         """
         whole: list[RunState] = []
         damaged: list[str] = []
@@ -85,5 +85,5 @@ class RunFolder:
             except StyleFileError as error:
                 damaged.append(str(error))
         if not whole:
-            raise StyleFileError("; ".join(damaged), "start anew with --overwrite")
+            raise StyleFileError("; ".join(damaged), "start over with --overwrite")
         return whole, damaged

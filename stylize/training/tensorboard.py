@@ -1,4 +1,4 @@
-"""Losses and preview sheets for TensorBoard, an optional extra."""
+"""Losses and preview sheets for TensorBoard (an optional extra)."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,7 +11,7 @@ from stylize.errors import UsageError
 
 
 class Board:
-    """Writes what TensorBoard shows into `folder`.
+    """Writes TensorBoard logs into `folder`.
 
     Raises:
         UsageError: TensorBoard is not installed, or the folder cannot be written.
@@ -42,7 +42,7 @@ class Board:
         self._write(self._writer.close)
 
     def _write(self, write: Callable[..., object], *arguments: object) -> None:
-        """Until it fails for the first time, of a full disk maybe: `trouble` says why."""
+        """Write unless an earlier write has failed (a full disk ...): `trouble` is the reason."""
         if not self.trouble:
             try:
                 write(*arguments)

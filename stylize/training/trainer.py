@@ -25,28 +25,28 @@ from stylize.training.optimizer import Optimizer
 from stylize.training.vgg import load_vgg16
 from stylize.training.vgg_statistics import centre, channel_statistics, pack
 
-STEPS, STEPS_FROM_BASE = 4000, 1000  # where nobody says how many
+STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
 WARMUP_STEPS = 20
 FINAL_LR = 0.05  # of the full rate, at the end
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
-EXPLODED, RECENT = 10.0, 50  # times the median of so many steps before
+EXPLODED, RECENT = 10.0, 50  # times the median of the last RECENT steps
 PROGRESS = 0.01  # of the loss, over `patience` steps
-SEEDS = 1_000_003  # apart: noise of two trainings
+SEEDS = 1_000_003  # distance of the noise seeds of two trainings
 
-# What a resumed run may change without becoming another run.
+# Settings that a resumed run may change.
 FREE_TO_CHANGE = ("device", "preview_every", "keep")
 
 
 class DivergenceError(TrainingError):
-    """The loss or its gradient is not finite, or the loss has exploded; nothing has changed."""
+    """The loss or its gradient is not finite, or the loss has exploded; weights are unchanged."""
 
 
 class Trainer:
-    """The network, its optimizer and its objective; one `train_step` at a time.
+    """The network, its optimizer and its objective, at `step` of `end` steps.
 
-    It is at `step` of `end`. With `TrainConfig.many`, the steps take the pictures in turn.
+    With `TrainConfig.many`, the steps take the pictures in turn.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Trainer:
         workers: Workers = ALONE,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """`pictures` are at their working size; `start` are weights in place of random ones."""
+        """`pictures` are at their working size; `start` are the initial weights (None: random)."""
         self.name = header.name
         self.config = header.training
         self.compute = compute
@@ -67,7 +67,7 @@ class Trainer:
         self.caution = 1.0  # times the learning rate
         self.history: list[tuple[int, dict[str, float]]] = []
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
-        vgg.features.to(compute.dtype)  # the pixels' mean and deviation stay in fp32
+        vgg.features.to(compute.dtype)  # pixel mean and deviation stay in fp32
         targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
         weights = [picture.weight for picture in header.pictures]
         self._header = header
@@ -75,7 +75,7 @@ class Trainer:
             self.objectives = [Objective(vgg, [target]) for target in targets]
         else:
             self.objectives = [Objective(vgg, targets, weights)]
-            if self.config.vgg == VGG_SOURCES[0]:  # what an audit measures with
+            if self.config.vgg == VGG_SOURCES[0]:  # the features that an audit uses
                 looks = centre([channel_statistics(vgg, target) for target in targets], weights)
                 self._header = replace(header, target=pack(looks))
         torch.manual_seed(self.config.seed)
@@ -99,11 +99,11 @@ class Trainer:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are learned."""
+        """The number of trained parameters."""
         return sum(p.numel() for p in self.network.parameters() if p.requires_grad)
 
     def autocast(self) -> torch.autocast:
-        """bf16 where it is safe, if that is the precision of this training."""
+        """bf16 where it is safe, if this training uses it."""
         enabled = self.compute.dtype == torch.bfloat16
         return torch.autocast(self.compute.device.type, torch.bfloat16, enabled=enabled)
 
@@ -113,7 +113,7 @@ class Trainer:
         `photos` are (N, 3, H, W) in [0, 1]: this process's share of the batch.
 
         Raises:
-            DivergenceError: the weights are as before.
+            DivergenceError: the weights are unchanged.
         """
         config = self.config
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
@@ -126,7 +126,7 @@ class Trainer:
         objective = self.objectives[self.step % len(self.objectives)]
         with self.autocast():
             target = objective.content_target(photos)
-            # In any light, what is asked for is the picture of the photo as it was.
+            # In any light, the target is the photo as it was.
             losses = objective(self._wrapped(seen, **inputs), photos, target)
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
@@ -139,7 +139,7 @@ class Trainer:
             raise DivergenceError(f"the gradient is {norm.item()} at step {self.step + 1}")
         self.optimizer.step(config.lr * self.caution * learning_rate_factor(self.step, self.end))
         self.step += 1
-        # A short memory at first, so that the untrained weights are soon forgotten.
+        # A short memory at first, to forget the untrained weights soon.
         decay = min(AVERAGE_DECAY, self.step / (self.step + 9))
         with torch.no_grad():
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
@@ -168,9 +168,9 @@ class Trainer:
                 raise DivergenceError(text)
 
     def _stop_on_plateau(self) -> None:
-        """Without progress in the first half of a training, let the second half begin."""
+        """Without progress in the first half of a training, start its second half."""
         styles = len(self.objectives)
-        window = math.ceil(self.config.patience / styles) * styles  # each of them as often
+        window = math.ceil(self.config.patience / styles) * styles  # all styles equally often
         if not window or self.step % window or not 2 * window <= self.step < self.end // 2:
             return
         totals = [self._total(row) for _, row in self.history[-2 * window :]]
@@ -179,28 +179,24 @@ class Trainer:
 
     @torch.no_grad()
     def stylize(self, photo: Tensor, style: int = 0) -> Tensor:
-        """(3, H, W) in [0, 1] -> the same, with the averaged weights; of many, in that style."""
+        """(3, H, W) in [0, 1] -> the same, with the averaged weights and that style."""
         with self.autocast():
             result: Tensor = self.average(photo[None].to(self.compute.device), **self._style(style))
         return result[0]
 
     def weights(self) -> dict[str, Tensor]:
-        """Of the style as it is now.
-
-        Raises:
-            DivergenceError: they are no numbers.
-        """
+        """The averaged weights; raises DivergenceError if they are not finite."""
         weights: dict[str, Tensor] = self.average.state_dict()
         if not all(weight.isfinite().all() for weight in weights.values()):
             raise DivergenceError(
-                f"weights are no numbers after step {self.step}", "start anew with a lower --lr"
+                f"weights are not finite after step {self.step}", "start over with a lower --lr"
             )
         if isinstance(self.average, ManyStyles):
             return self.average.base()
         return weights
 
     def header(self) -> StyleHeader:
-        """The header of the style as it is now, with the losses so far thinned out."""
+        """The header of the style at this step, with the losses thinned out."""
         every = math.ceil(len(self.history) / MAX_LOSS_ROWS)
         rows = self.history[:: every or 1]
         return replace(
@@ -209,7 +205,7 @@ class Trainer:
         )
 
     def state(self, photos: str) -> RunState:
-        """Everything needed to go on from here, as a copy."""
+        """A copy of everything needed to resume from here."""
         tensors = {f"network.{key}": value for key, value in self.network.state_dict().items()}
         tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
         tensors |= {f"optimizer.{key}": value for key, value in self.optimizer.state().items()}
@@ -218,16 +214,16 @@ class Trainer:
         return RunState(self.step, self.end, self.caution, photos, header, tensors)
 
     def restore(self, state: RunState, photos: str, path: Path) -> None:
-        """Go on from `state`, read from `path`, as if never interrupted.
+        """Resume from `state`, read from `path`, as if never interrupted.
 
         Raises:
-            UsageError: it belongs to a training with other settings, picture or photos.
+            UsageError: it belongs to a training with other settings, pictures or photos.
         """
         _same_run(self._header, state.header, path)
         if state.photos != photos:
             raise UsageError(
                 f"{path}: the content photos are not those it was trained on",
-                "bring the folder back as it was, or start anew with --overwrite",
+                "restore the folder, or start over with --overwrite",
             )
         try:
             for prefix, network in (("network.", self.network), ("average.", self.average)):
@@ -249,10 +245,10 @@ class Trainer:
 
 
 def learning_rate_factor(step: int, end: int) -> float:
-    """A linear warm-up, the full rate for the first half, then linearly down to FINAL_LR.
+    """A linear warm-up, the full rate in the first half, then a linear decay to FINAL_LR.
 
-    That the rate is constant at first lets a training be cut short (`patience`) or made longer
-    without another past. `step` counts from 0.
+    As the first half does not depend on `end`, `patience` can end a training early. `step` counts
+    from 0.
     """
     warmup = min(1.0, (step + 1) / WARMUP_STEPS)
     left = min(1.0, 2 * (1 - step / end))
@@ -260,7 +256,7 @@ def learning_rate_factor(step: int, end: int) -> float:
 
 
 def crop_size(step: int, end: int, size: int) -> int:
-    """Half the size for the first half of a training, three quarters for the next quarter.
+    """Half of `size` in the first half of a training, three quarters in the next quarter.
 
     A step at half the size takes a quarter of the time. Multiples of 16, at least 32.
     """
@@ -273,22 +269,22 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
     if pictures[0] != pictures[1]:
         raise UsageError(f"{path} was trained on another style picture", "give the same picture")
     if now.base_sha256 != then.base_sha256:
-        raise UsageError(f"{path} was started from another base", "start anew with --overwrite")
+        raise UsageError(f"{path} was started from another base", "start over with --overwrite")
     pairs = ((now.training, then.training), (now.network, then.network))
     for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
         for setting in new:
             if new[setting] != old[setting] and setting not in FREE_TO_CHANGE:
                 raise UsageError(
                     f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
-                    "resume with the settings it was started with",
+                    "resume with the same settings",
                 )
 
 
 def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
-    """The settings with what is chosen for them, as they go into the style file.
+    """The settings with automatic choices filled in, as they go into the style file.
 
     Raises:
-        UsageError: `patience` is too long to make a difference.
+        UsageError: `patience` is too long to have an effect.
     """
     steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
     if 4 * config.patience > steps:

@@ -16,10 +16,10 @@ BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512))
 
 
 class VGG16Features(nn.Module):
-    """Activations of named layers, `relu1_1` ... `relu4_3`; frozen, cut after the deepest of them.
+    """Activations of named layers, `relu1_1` ... `relu4_3`; frozen, ends after the deepest one.
 
-    Takes (N, 3, H, W) sRGB in [0, 1], H, W >= 8. Normalization lives inside: `scale * x - mean`
-    divided by `std`, per channel. State dict keys are those of torchvision's `vgg16().features`.
+    Takes (N, 3, H, W) sRGB in [0, 1], H, W >= 8, and normalizes it: (`scale` * x - `mean`) / `std`
+    per channel. State dict keys are those of torchvision's `vgg16().features`.
     """
 
     mean: Tensor
@@ -49,9 +49,9 @@ class VGG16Features(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Tensor, layers: Iterable[str]) -> dict[str, Tensor]:
-        """The activations of `layers`, by name; stops after the deepest of them."""
+        """Layer name -> activations, for `layers`; stops after the deepest one."""
         wanted = set(layers)
-        # In fp32: at 0..255 the steps of bf16 are a whole grey level.
+        # In fp32: at 0..255, bf16 steps are a whole grey level.
         x = (image.float() * self.scale - self.mean) / self.std
         x = x.to(next(self.parameters()).dtype).contiguous(memory_format=torch.channels_last)
         found: dict[str, Tensor] = {}
@@ -67,9 +67,9 @@ class VGG16Features(nn.Module):
 def load_vgg16(source: str, layers: Iterable[str]) -> VGG16Features:
     """VGG-16 up to the deepest of `layers`, in fp32, from one of two sets of weights.
 
-    `shipped` are the authors' original weights, which the style-transfer papers used: pixels
-    0..255 minus the mean of ImageNet, no division. `torchvision` are torchvision's own
-    (trained anew, pixels 0..1 with mean and standard deviation); they are downloaded once.
+    `shipped` is the authors' original, which the style-transfer papers used: pixels 0..255 minus
+    the ImageNet mean, no division. `torchvision` was retrained (pixels 0..1, mean and standard
+    deviation) and is downloaded once.
 
     Raises:
         StyleFileError: the shipped weights are missing or damaged.

@@ -1,4 +1,4 @@
-"""Mean and deviation of a picture's VGG-16 channels: what a style file remembers of its picture."""
+"""VGG-16 channel statistics of a picture, as a style file keeps them of its style picture."""
 
 import base64
 import math
@@ -18,7 +18,7 @@ Statistics = dict[str, Tensor]  # layer -> (2, C): mean and standard deviation o
 
 @torch.inference_mode()
 def channel_statistics(vgg: VGG16Features, image: Tensor) -> Statistics:
-    """Of the layers that the style loss sees, for one (1, 3, H, W) picture; fp32, on the CPU."""
+    """Mean and deviation of each channel of the style layers, for one (1, 3, H, W) picture."""
     features: Mapping[str, Tensor] = vgg(image, STYLE_LAYERS)
     found = {}
     for layer in STYLE_LAYERS:
@@ -28,7 +28,7 @@ def channel_statistics(vgg: VGG16Features, image: Tensor) -> Statistics:
 
 
 def centre(several: Sequence[Statistics], weights: Sequence[float] = ()) -> Statistics:
-    """Their mean, by `weights` (default: all the same)."""
+    """Their mean, weighted by `weights` (default: equally)."""
     shares = torch.tensor(weights or [1.0] * len(several))
     shares = (shares / shares.sum()).view(-1, 1, 1)
     return {
@@ -38,7 +38,7 @@ def centre(several: Sequence[Statistics], weights: Sequence[float] = ()) -> Stat
 
 
 def distance(statistics: Statistics, target: Statistics) -> float:
-    """The root of the mean over layers of |difference|^2 / |target|^2: 0 the same, 1 far away."""
+    """Root of the mean over layers of |difference|^2 / |target|^2: 0 is equal, 1 is far away."""
     squares = [
         ((statistics[layer] - target[layer]).square().sum() / target[layer].square().sum()).item()
         for layer in STYLE_LAYERS
@@ -47,22 +47,22 @@ def distance(statistics: Statistics, target: Statistics) -> float:
 
 
 def pack(statistics: Statistics) -> str:
-    """As text, for the header of a style: half precision, base64."""
+    """As text for the header of a style: half precision, base64."""
     numbers = torch.cat([statistics[layer].flatten() for layer in STYLE_LAYERS])
-    # Activations reach some ten thousands: their logarithm fits into half precision.
+    # Activations reach tens of thousands; their logarithm fits into half precision.
     return base64.b64encode(numbers.log1p().half().numpy().tobytes()).decode()
 
 
 def unpack(text: str) -> Statistics:
-    """What `pack` has made; raises StyleFileError if it is anything else."""
+    """The inverse of `pack`; raises StyleFileError for any other text."""
     sizes = [2 * WIDTHS[layer] for layer in STYLE_LAYERS]
     try:
         numbers = np.frombuffer(base64.b64decode(text, validate=True), np.float16)
     except ValueError as error:
-        raise StyleFileError(f"what its picture looks like is damaged ({error})") from error
+        raise StyleFileError(f"the statistics of its picture are damaged ({error})") from error
     if len(numbers) != sum(sizes):
-        raise StyleFileError("what its picture looks like is damaged")
+        raise StyleFileError("the statistics of its picture are damaged")
     parts = torch.split(torch.from_numpy(numbers.astype(np.float32)).expm1(), sizes)
     if not all(0 < part.square().sum() < math.inf for part in parts):
-        raise StyleFileError("what its picture looks like is damaged")
+        raise StyleFileError("the statistics of its picture are damaged")
     return {layer: part.view(2, -1) for layer, part in zip(STYLE_LAYERS, parts, strict=True)}

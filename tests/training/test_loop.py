@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import TINY
 from PIL import Image
-from test_train import CONFIG, run
+from trainings import CONFIG, run
 
 from stylize.events import FileWritten, Note, StepDone, TrainingDone, TrainingStarted, WentBack
 from stylize.files import write_file

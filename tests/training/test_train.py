@@ -13,9 +13,10 @@ import torch
 from conftest import TINY, draw_picture
 from PIL import Image
 from safetensors.torch import load_file
+from trainings import CONFIG, run
 
 from stylize.assets import LOCAL_STYLES
-from stylize.config import NetworkConfig, TrainConfig
+from stylize.config import Card, NetworkConfig
 from stylize.errors import ImageError, StyleFileError, TrainingError, UsageError
 from stylize.events import (
     PhotoSkipped,
@@ -28,23 +29,7 @@ from stylize.events import (
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import read_header
 from stylize.photos.decoder import read_photo
-from stylize.training.train import Card, train
-
-CONFIG = TrainConfig(
-    steps=4,
-    batch_size=2,
-    size=32,
-    style_size=48,
-    base="",
-    device="cpu",
-    precision="fp32",
-    preview_every=0,
-    checkpoint_every=100,
-)
-
-
-def run(picture, photos, output, config=CONFIG, **options):
-    return list(train(picture, photos, "mine", config, TINY, output=output, **options))
+from stylize.training.train import train
 
 
 def test_thirty_steps_halve_the_loss(style_picture, photos, tmp_path):

@@ -85,7 +85,7 @@ def test_other_weights_are_a_change(remembered):
     save_style(remembered, weights | {key: weights[key] + 0.3}, header)
     found = verdict(remembered)
     assert not found.same
-    assert found.reason == "another picture than then"
+    assert found.reason == "it paints another picture"
     assert found.largest > 1
 
 
