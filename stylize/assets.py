@@ -1,4 +1,4 @@
-"""Where the shipped models and weights are, and which file a style's name stands for."""
+"""Where the shipped styles and weights are, and which file a style's name stands for."""
 
 import re
 from difflib import get_close_matches
@@ -9,21 +9,21 @@ from stylize.errors import StyleFileError, UsageError
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
 VGG16 = "vgg16-relu4_3" + SUFFIX
-BASE = "base"  # the network of many styles that a new one starts from
-SCRATCH = "scratch"  # in place of a base: random weights
+BASE = "base"  # the network of many styles that training starts from
+SCRATCH = "scratch"  # random weights instead of a base
 
 _PACKAGE = Path(__file__).parent
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def shipped(folder: str) -> Path:
-    """The folder `models` or `weights`: inside the installed package, or in the checkout."""
+    """The folder `models` or `weights`, in the installed package or in the checkout."""
     installed = _PACKAGE / folder
     return installed if installed.is_dir() else _PACKAGE.parent / folder
 
 
 def check_name(name: str) -> str:
-    """`name` if it can name a style and its file; raises UsageError otherwise."""
+    """`name` if it is valid for a style and its file; raises UsageError otherwise."""
     if not _NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a style",
@@ -33,7 +33,7 @@ def check_name(name: str) -> str:
 
 
 def style_files() -> dict[str, Path]:
-    """All styles by name: the shipped ones, then local ones, which win over a shipped namesake."""
+    """Name -> file of all styles; a local style wins over a shipped one of the same name."""
     return {
         path.name.removesuffix(SUFFIX): path
         for folder in (shipped("models"), LOCAL_STYLES)
@@ -45,7 +45,7 @@ def find_style(style: str) -> Path:
     """The file of a style given by name or by path.
 
     Raises:
-        StyleFileError: there is no such style; the hint offers the nearest names.
+        StyleFileError: there is no such style; the hint suggests similar names.
     """
     if style.endswith(SUFFIX) or "/" in style or Path(style).is_file():
         path = Path(style)
@@ -61,7 +61,7 @@ def find_style(style: str) -> Path:
 
 
 def find_base(name: str) -> Path:
-    """The file that a new style starts from: the shipped base network, or a style (`find_style`).
+    """The file that training starts from: the shipped base, or a style (`find_style`).
 
     Raises:
         StyleFileError: there is no such file.
@@ -70,7 +70,7 @@ def find_base(name: str) -> Path:
 
 
 def find_named_base(name: str) -> Path:
-    """The same for a name that may come from a file: it is never taken as a path."""
+    """As `find_base`, for a name that comes from a file and must never be used as a path."""
     if name == BASE:
         return _shipped_base()
     known = style_files()

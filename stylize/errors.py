@@ -1,4 +1,4 @@
-"""What can go wrong, said in one line for the person, with a hint what to do next."""
+"""The errors: one line that says what is wrong, and a hint what to do about it."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ from pathlib import Path
 class StylizeError(Exception):
     """Base of every error that stylize raises on purpose.
 
-    `str(error)` is one line that names the thing that is wrong; `hint` says what to do about it
-    (empty when there is nothing useful to say).
+    `str(error)` is one line that names what is wrong; `hint` says what to do about it, or is empty.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -16,24 +15,24 @@ class StylizeError(Exception):
 
 
 class UsageError(StylizeError):
-    """An option, path or setting that cannot be used as given."""
+    """An option, path or setting that cannot be used."""
 
 
 class DeviceError(UsageError):
-    """A device or precision that was asked for and is not there."""
+    """A device or precision that is not available."""
 
 
 class StyleFileError(UsageError):
-    """A style (or other weights file) that is missing, damaged or not one of ours."""
+    """A style or other weights file that is missing, damaged or foreign."""
 
 
 class ImageError(StylizeError):
-    """A picture that cannot be read or written. One such photo never stops a batch."""
+    """A picture that cannot be read or written. It never stops a batch."""
 
     def about(self, path: Path) -> str:
-        """The message without `path` in front, for where the path is shown already."""
+        """The message without its leading `path`, for use beside the path."""
         return str(self).removeprefix(" ".join(f"{path}:".split())).lstrip()
 
 
 class TrainingError(StylizeError):
-    """A training that cannot go on: no usable photos, or a loss that is no longer a number."""
+    """A training that cannot continue: no usable photos, or a loss that is not finite."""

@@ -1,6 +1,6 @@
-"""What the verbs report while they run: frozen dataclasses, drawn by `progress` or printed as JSON.
+"""Events: what train, apply, audit and job report while they run. The command line prints them.
 
-Times are seconds, sizes pixels, memory bytes.
+Times are in seconds, sizes in pixels, memory in bytes.
 """
 
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened: the base of all that follow."""
+    """Base of all events."""
 
 
 @dataclass(frozen=True)
 class Backend(Event):
-    """What the work runs on, said once at the start; `norm` is what computes instance norms."""
+    """What a run computes on, reported once; `norm` is the backend of instance norm."""
 
     device: str
     precision: str
@@ -24,7 +24,7 @@ class Backend(Event):
 
 @dataclass(frozen=True)
 class PhotoSkipped(Event):
-    """A content photo that training cannot use; each is reported once."""
+    """A content photo that training cannot use; reported once."""
 
     path: Path
     reason: str
@@ -41,7 +41,7 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """Something a person should know, said once."""
+    """Something that the user should know."""
 
     text: str
 
@@ -61,7 +61,7 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class WentBack(Event):
-    """Step `failed` diverged, for that reason; training goes on from `step`, at a lower rate."""
+    """Step `failed` diverged for `reason`; training continues from `step` at a lower rate."""
 
     failed: int
     step: int
@@ -71,7 +71,7 @@ class WentBack(Event):
 
 @dataclass(frozen=True)
 class FileWritten(Event):
-    """A picture, table or checkpoint that has just been written; `kind` says which."""
+    """A picture, table or checkpoint (`kind`) has been written."""
 
     kind: str
     path: Path
@@ -79,7 +79,7 @@ class FileWritten(Event):
 
 @dataclass(frozen=True)
 class TrainingStopped(Event):
-    """Training was asked to stop and saved a checkpoint into `folder`."""
+    """Training has stopped on request, with a checkpoint in `folder`."""
 
     step: int
     folder: Path
@@ -87,7 +87,7 @@ class TrainingStopped(Event):
 
 @dataclass(frozen=True)
 class TrainingDone(Event):
-    """The style is written; `steps` and `seconds` are those of this run, not of one it resumed."""
+    """The style is written; `steps` and `seconds` count this run only, not one that it resumed."""
 
     style: Path
     steps: int
@@ -96,7 +96,7 @@ class TrainingDone(Event):
 
 @dataclass(frozen=True)
 class Planned(Event):
-    """What a run would do with a photo: `state` is that of its output now."""
+    """What a run would do with a photo; `state` is that of its output now."""
 
     source: Path
     target: Path
@@ -105,7 +105,7 @@ class Planned(Event):
 
 @dataclass(frozen=True)
 class ApplyStarted(Event):
-    """`photos` are to be stylized, `current` are up to date, `ignored` files are no pictures."""
+    """`photos` will be stylized, `current` are up to date, `ignored` files are not pictures."""
 
     style: str
     photos: int
@@ -115,7 +115,7 @@ class ApplyStarted(Event):
 
 @dataclass(frozen=True)
 class PhotoCurrent(Event):
-    """An output that is up to date, and left alone."""
+    """An output that is up to date and stays as it is."""
 
     source: Path
     target: Path
@@ -123,8 +123,8 @@ class PhotoCurrent(Event):
 
 @dataclass(frozen=True)
 class PhotoBegun(Event):
-    """A photo that goes into the network, which sees (the largest frame of) it at that size; `way`
-    says how, and `memory` what the process takes at its peak for this photo, as it is expected."""
+    """A photo enters the network, its largest frame at `width` x `height`. `way` says how it is
+    computed; `memory` is the expected peak of the process."""
 
     source: Path
     width: int
@@ -135,7 +135,7 @@ class PhotoBegun(Event):
 
 @dataclass(frozen=True)
 class PhotoDone(Event):
-    """`warnings` say what could not be taken over as it was; `seconds` are those of its work."""
+    """A photo is done. `warnings` name what could not be kept; `seconds` is its working time."""
 
     source: Path
     target: Path
@@ -148,7 +148,7 @@ class PhotoDone(Event):
 
 @dataclass(frozen=True)
 class PhotoFailed(Event):
-    """`source` is a folder where that is what cannot be read."""
+    """A photo has failed; `source` may also be a folder that cannot be read."""
 
     source: Path
     reason: str
@@ -156,7 +156,7 @@ class PhotoFailed(Event):
 
 @dataclass(frozen=True)
 class ApplyDone(Event):
-    """`left` photos were not begun, for the reason in `stopped`; `failures` is the list's file."""
+    """`left` photos were not begun because of `stopped`; `failures` is the file that lists them."""
 
     done: int
     failed: int
@@ -171,7 +171,7 @@ class ApplyDone(Event):
 
 @dataclass(frozen=True)
 class AuditStarted(Event):
-    """Of `sources` of the `photos` it is known what they were made from."""
+    """For `sources` of the `photos`, the source photo is known."""
 
     photos: int
     sources: int
@@ -179,16 +179,16 @@ class AuditStarted(Event):
 
 @dataclass(frozen=True)
 class PhotoSeen(Event):
-    """A photo that has been measured."""
+    """A photo has been measured."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class PhotoAudited(Event):
-    """A photo in its set. `distance` is that from the set's centre, `before` that of its source
-    from the centre of the sources, `style_distance` that from the style's picture. `reasons` say
-    why it does not belong, if it does not; `measures` are named in `audit.MEASURES`."""
+    """A photo in its set. `distance` is from the centre of the set, `before` that of its source
+    from the centre of the sources, `style_distance` from the style's picture. `reasons` say why it
+    does not belong; `audit.MEASURES` has the names of `measures`."""
 
     path: Path
     source: Path | None
@@ -201,7 +201,7 @@ class PhotoAudited(Event):
 
 @dataclass(frozen=True)
 class AuditDone(Event):
-    """Of the set: `spread` is the mean distance from its centre, `spread_before` that of the
+    """`spread` is the mean distance from the centre of the set, `spread_before` that of the
     sources, `deviations` the standard deviation of each measure."""
 
     photos: int
@@ -215,8 +215,8 @@ class AuditDone(Event):
 
 @dataclass(frozen=True)
 class LightingMeasured(Event):
-    """One photo under every light, by name: the mean CIEDE2000 of all pixels between it and the
-    photo in its own light, of the photos and of what the style makes of them."""
+    """Light -> mean CIEDE2000 between one photo under that light and in its own: of the photos
+    (`before`), and of the stylized pictures (`after`)."""
 
     path: Path
     before: dict[str, float]
@@ -225,7 +225,7 @@ class LightingMeasured(Event):
 
 @dataclass(frozen=True)
 class LightingDone(Event):
-    """Medians over the photos: by light, and over all of them (`spread`)."""
+    """Medians over the photos: by light, and over all lights (`spread`)."""
 
     photos: int
     failed: int
@@ -237,8 +237,8 @@ class LightingDone(Event):
 
 @dataclass(frozen=True)
 class VariantPlanned(Event):
-    """What a job would do for one variant of one style: `states` counts photos by that of their
-    output now, `ignored` other files."""
+    """What a job would do for one variant of one style: `states` counts photos by the state of
+    their output, `ignored` counts other files."""
 
     style: str
     variant: str
@@ -249,7 +249,7 @@ class VariantPlanned(Event):
 
 @dataclass(frozen=True)
 class VariantStarted(Event):
-    """The events up to `ApplyDone` are of this one."""
+    """The events up to `ApplyDone` belong to this variant."""
 
     style: str
     variant: str
@@ -258,7 +258,7 @@ class VariantStarted(Event):
 
 @dataclass(frozen=True)
 class JobDone(Event):
-    """All variants together. `broken` says which limits of the audit are not kept."""
+    """All variants together. `broken` lists the broken limits of the audit."""
 
     done: int
     current: int
@@ -275,15 +275,15 @@ class JobDone(Event):
 
 @dataclass(frozen=True)
 class StyleDrawn(Event):
-    """One style of a sheet."""
+    """One style of a contact sheet is done."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class StyleVerified(Event):
-    """How far a style's picture of the shipped photo is from the one in its file, in grey levels;
-    None where it could not be made. `same` says whether rounding explains it, `reason` why not."""
+    """The difference between a style's picture of the shipped photo and its preview, in grey
+    levels, or None. `same`: rounding explains it; otherwise `reason` says why not."""
 
     name: str
     largest: int | None

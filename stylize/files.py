@@ -1,7 +1,4 @@
-"""Files on disk: which are pictures, what they hash to, and how one is written whole.
-
-No pixel is read here.
-"""
+"""Files on disk: which are pictures, their hashes, atomic writes. Reads no pixels."""
 
 import errno
 import hashlib
@@ -14,7 +11,7 @@ from pathlib import Path
 
 from stylize.errors import UsageError
 
-# Suffix -> Pillow's name of the format, for what can be written as it came.
+# Suffix -> Pillow's name of the format, for formats that can be written.
 FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -30,24 +27,24 @@ FORMATS = {
 }
 READABLE = frozenset(FORMATS) | {".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"}
 
-TEMPORARY = ".stylize-"  # what names of files begin with that are not whole yet
+TEMPORARY = ".stylize-"  # prefix of files that are not complete yet
 
-# Which permissions new files lose. Reading it means setting it for a moment, for all threads.
+# The process's umask. Reading it means setting it for a moment, for all threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
 
 def find_photos(folder: Path) -> tuple[list[Path], int, list[OSError]]:
-    """All pictures below `folder`, sorted, the number of other files, and folders that are shut.
+    """All pictures below `folder`, sorted; the number of other files; errors of shut folders.
 
-    Suffixes decide (in any case); hidden files and folders are left out and not counted. Links to
+    The suffix decides, in any case. Hidden files and folders are skipped and not counted. Links to
     folders are not followed, so a loop of links ends.
     """
     photos: list[Path] = []
     ignored = 0
     shut: list[OSError] = []
     for path in _walk(folder, shut):
-        # A pipe or a device is no picture whatever its name; a link to nowhere may have been one.
+        # Pipes and devices are not pictures; a broken link may have been one.
         if path.suffix.lower() in READABLE and (path.is_file() or not path.exists()):
             photos.append(path)
         else:
@@ -62,23 +59,23 @@ def _walk(folder: Path, shut: list[OSError]) -> Iterator[Path]:
 
 
 def is_file(path: str | Path) -> bool:
-    """Also of a path that the system refuses (too long ...): there is no such file."""
+    """False also for a path that the system refuses (too long ...)."""
     return os.path.isfile(path)  # noqa: PTH113 Path.is_file raises then
 
 
 def is_folder(path: str | Path) -> bool:
-    """Also of a path that the system refuses (too long ...): there is no such folder."""
+    """False also for a path that the system refuses (too long ...)."""
     return os.path.isdir(path)  # noqa: PTH112 Path.is_dir raises then
 
 
 def is_inside(path: Path, folder: Path) -> bool:
-    """Whether `path` is `folder` or lies below it, links followed."""
+    """Whether `path` is `folder` or lies below it, after links are resolved."""
     # Not `Path.resolve`, which raises on a loop of links.
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a file for reading; raises OSError, also for a pipe or a device, without waiting."""
+    """Open a file for reading; raises OSError, also for a pipe or a device, and never waits."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
@@ -90,16 +87,17 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file's content, in hex; raises OSError."""
+    """The sha256 of a file in hex; raises OSError."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
-    """Put `content` under `path` in one step, making its folder; raises OSError.
+    """Write `content` to `path` in one step, and make its folder; raises OSError.
 
-    Until then it lies in `scratch`, a folder on the same file system (without one: beside `path`).
-    It is on the disk before it gets its name, so that not even a power cut leaves half of it.
+    Until it is complete, the file lies in `scratch`, a folder on the same file system (default:
+    beside `path`). It reaches the disk before it gets its name, so not even a power cut leaves half
+    a file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=scratch or path.parent)
@@ -116,7 +114,7 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make `folder` and those above it; raises UsageError if it cannot be written into."""
+    """Make `folder` and its parents; raises UsageError if it cannot be written into."""
     hint = "check its permissions, or choose another folder"
     try:
         folder.mkdir(parents=True, exist_ok=True)

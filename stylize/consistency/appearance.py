@@ -1,7 +1,7 @@
-"""What a picture looks like, in numbers that can be compared between pictures.
+"""The appearance of a picture as numbers that can be compared between pictures.
 
-Colours are CIE L*a*b* (D65). Pictures are looked at with their short side at SHORT pixels, so that
-their own size makes no difference.
+Colours are CIE L*a*b* (D65). Pictures are scaled to a short side of SHORT pixels first, so that
+their size makes no difference.
 """
 
 import math
@@ -18,12 +18,12 @@ from stylize.training.vgg import VGG16Features
 from stylize.training.vgg_statistics import Statistics, channel_statistics
 
 SHORT, LONGEST, LEAST = 256, 1024, 16  # pixels: of the short side; of any side
-FRAME = 0.03  # of the short side: where the ground is looked at if it is not known
-FINE = 8.0  # pixels: standard deviation of the blur that takes away what is no stroke
+FRAME = 0.03  # of the short side: measured as background where there is no mask
+FINE = 8.0  # pixels: standard deviation of the blur that separates strokes from larger forms
 DARK = 0.02  # percent of the pixels are darker
-ANOTHER = 15  # in L*a*b*: another colour than that of the ground
+ANOTHER = 15  # in L*a*b*: distance of a colour that is not background
 ENOUGH = 1 << 14  # pixels to compare
-MOST_CUT = 0.25  # of the frame, if what is left shall count as ground
+MOST_CUT = 0.25  # of the frame, if the rest is to count as background
 
 Plane = NDArray[np.float64]
 
@@ -37,7 +37,7 @@ class Appearance:
 
 
 def need_colours() -> None:
-    """Raises UsageError if the library for colours is not installed."""
+    """Raises UsageError if scikit-image is not installed."""
     try:
         import skimage.color  # noqa: F401
     except ImportError as error:
@@ -46,13 +46,14 @@ def need_colours() -> None:
 
 
 def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:
-    """Measure a picture. `mask` (mode L, of any size) says what is product; without one, it is
-    told by transparency or a flat ground. Where there is none, all counts as product, there is no
-    `share`, and the ground is what the frame is nearly all made of, if it is. What is transparent
-    is white.
+    """Measure a picture; transparent parts count as white.
 
-    Haze and stray light leave no pixel dark in any channel, as there are in nearly all photos (He
-    et al. 2009, "dark channel prior", without patches): that is the `veil`, in percent.
+    `mask` (mode L, any size) marks the product; by default, transparency or a flat background
+    does. Without either, everything counts as product, there is no `share`, and a frame of almost
+    one colour counts as background.
+
+    `veil`, in percent, measures haze and stray light, which leave no pixel dark in any channel (He
+    et al. 2009, "dark channel prior", without patches).
     """
     rgb, alpha = photo.rgb, photo.alpha
     if alpha is not None:
@@ -97,8 +98,8 @@ def to_lab(rgb: Image.Image) -> Plane:
 
 
 def color_difference(one: Image.Image, other: Image.Image) -> float:
-    """CIEDE2000 (Sharma et al. 2005) of two pictures of one size in mode RGB, mean over pixels (of
-    large ones, over a grid of them): 1 can just be seen, side by side; 10 at a glance."""
+    """Mean CIEDE2000 (Sharma et al. 2005) between two RGB pictures of one size, sampled on a grid
+    in large ones: 1 is just visible side by side, 10 at a glance."""
     from skimage.color import deltaE_ciede2000
 
     step = math.ceil(math.sqrt(one.width * one.height / ENOUGH))
@@ -108,10 +109,10 @@ def color_difference(one: Image.Image, other: Image.Image) -> float:
 
 
 def stroke_scale(lightness: Plane) -> float:
-    """The wavelength, in pixels, of what is fine in a picture (H, W); of a flat one 1.
+    """The wavelength, in pixels, of the fine structure in a picture (H, W); 1 for a flat one.
 
-    That of a sinusoid is its own: 2 pi times the deviation over that of the slope (Rice 1944,
-    section 3.3), of what is left when a blur of FINE pixels is taken away.
+    2 pi times the standard deviation over that of the slope (Rice 1944, section 3.3), after a blur
+    of FINE pixels is subtracted. For a sinusoid it is the sinusoid's wavelength.
     """
     from skimage.filters import gaussian
 
@@ -122,7 +123,7 @@ def stroke_scale(lightness: Plane) -> float:
 
 
 def _seen(size: tuple[int, int]) -> tuple[int, int]:
-    """At which a picture is looked at; of a strip, no side is longer than LONGEST."""
+    """The size at which a picture is measured; no side is longer than LONGEST."""
     scale = min(SHORT / min(size), LONGEST / max(size))
     width, height = (max(LEAST, round(side * scale)) for side in size)
     return width, height

@@ -21,24 +21,24 @@ from stylize.training.content_photos import prefetch
 from stylize.training.vgg import VGG16Features, load_vgg16
 from stylize.training.vgg_statistics import Statistics, centre, distance, unpack
 
-LOOKED_AT = 1024  # pixels on the longest side, as it is decoded
+LOOKED_AT = 1024  # pixels on the longest side of a decoded photo
 MOST_PIXELS = ApplyConfig().max_megapixels * 1e6  # of a file
 FAR = 3.5  # modified z-score of an outlier (Iglewicz & Hoaglin 1993, section 3.3)
-FEWEST = 5  # photos that outliers can be told from
-AHEAD = 4  # photos that are decoded before they are measured
+FEWEST = 5  # photos: in a smaller set, none is called an outlier
+AHEAD = 4  # photos decoded ahead
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What of a picture is held against the others, in the measure's own unit: differences up to
-    `step` are none. `low` and `high` are the words for what is far off; "": that is no fault."""
+    """A property to compare between pictures, in its own unit; differences up to `step` do not
+    count. `low` and `high` describe a picture that is far off; empty if that is not a fault."""
 
     step: float
     low: str = ""
     high: str = ""
 
 
-# Products may have any colour; their grounds should be alike.
+# Products may have any colour; their backgrounds should be alike.
 MEASURES = {
     "lightness": Measure(3),
     "contrast": Measure(3),
@@ -57,7 +57,7 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture of the set, and what it was made from, if that is known and still there."""
+    """A picture of the set, and its source photo, if that is known and still exists."""
 
     path: Path
     now: Appearance
@@ -74,13 +74,13 @@ def audit(
 ) -> Iterator[Event]:
     """Compare all photos below `folder` with each other, and with the picture of `style`.
 
-    In a folder that `apply` has written, the photos that its pictures were made from are compared
-    as well: what the set was before. With `pictures`, only these are looked at, and what each was
-    made from is known. Yields `AuditStarted`, a `PhotoSeen` or `PhotoFailed` a photo,
-    a `PhotoAudited` for each that could be read, farthest first, and `AuditDone`.
+    In an output folder of `apply`, the source photos are compared as well: the set as it was
+    before. `pictures` maps the pictures to audit to their sources. Yields `AuditStarted`, a
+    `PhotoSeen` or `PhotoFailed` for each photo, a `PhotoAudited` for each one read, farthest
+    first, and `AuditDone`.
 
     Raises:
-        UsageError: there are no two photos, or the style says nothing of its picture's look.
+        UsageError: there are fewer than two photos, or the style has no statistics of its picture.
     """
     need_colours()
     if not is_folder(folder):
@@ -118,7 +118,7 @@ def audit(
 
 
 def compare(seen: Sequence[Seen], target: Statistics | None, failed: int = 0) -> Iterator[Event]:
-    """A `PhotoAudited` each, farthest from the others first, then `AuditDone`."""
+    """Yield a `PhotoAudited` for each picture, farthest from the centre first, then `AuditDone`."""
     after = _distances([each.now for each in seen])
     paired = [each.before for each in seen if each.before is not None]
     known = _distances(paired) if len(paired) > 1 else []
@@ -156,8 +156,7 @@ def compare(seen: Sequence[Seen], target: Statistics | None, failed: int = 0) ->
 
 
 def find_reasons(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, ...]]:
-    """For each photo, by its measures, why it does not belong to the set, worst first; () if it
-    does. Of fewer than FEWEST photos, none is called an outlier."""
+    """For each photo, the reasons why it does not belong to the set, worst first."""
     found: list[list[tuple[float, str]]] = [[] for _ in rows]
     for name, measure in MEASURES.items():
         values = [row[name] for row in rows if name in row]
@@ -175,7 +174,7 @@ def find_reasons(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, ...]]:
 
 
 def _distances(appearances: Sequence[Appearance]) -> list[float]:
-    """Of each from the centre of all."""
+    """The distance of each from the centre of all."""
     middle = centre([appearance.statistics for appearance in appearances])
     return [distance(appearance.statistics, middle) for appearance in appearances]
 
@@ -185,7 +184,7 @@ def _target(style: str) -> Statistics:
     header = read_header(path)
     if not header.target:
         raise UsageError(
-            f"{path} does not say what its picture looks like",
+            f"{path} has no statistics of its picture",
             "train it again, or leave out --style",
         )
     try:
@@ -195,7 +194,7 @@ def _target(style: str) -> Statistics:
 
 
 def _sources(folder: Path, photos: Sequence[Path]) -> dict[Path, Path]:
-    """The photos that these pictures were made from, where they still are as they were."""
+    """Picture -> source photo, for sources that have not changed since."""
     manifest = Manifest(folder)
     if not is_folder(manifest.folder):
         return {}
@@ -222,7 +221,7 @@ def _read(pair: tuple[Path, Path | None]) -> tuple[Photo, Photo | None]:
 def _see(
     pair: tuple[Path, Path | None], read: tuple[Photo, Photo | None], vgg: VGG16Features
 ) -> Seen:
-    """Where the product is, the source knows better: its ground has no strokes."""
+    """The mask comes from the source if there is one: its background has no strokes."""
     picture, source = read
     mask = product_mask(picture if source is None else source)
     before = look_at(source, vgg, mask) if source else None

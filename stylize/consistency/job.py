@@ -1,4 +1,4 @@
-"""A brand's job: every variant of every style, then the audit, the report, one result."""
+"""A brand's job: every variant of every style, then an audit and a report for each style."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from stylize import __version__
+from stylize import __version__, events
 from stylize.assets import find_style
 from stylize.batch.apply import apply
 from stylize.batch.tasks import dry_run, prepare
@@ -17,30 +17,18 @@ from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
 from stylize.consistency.report import REPORT, write_report
-from stylize.events import (
-    ApplyDone,
-    AuditDone,
-    Event,
-    FileWritten,
-    JobDone,
-    Note,
-    PhotoAudited,
-    PhotoFailed,
-    VariantPlanned,
-    VariantStarted,
-)
 from stylize.files import digest, is_file, write_file
 from stylize.network.style_header import read_header
 
-Kept = PhotoAudited | PhotoFailed | AuditDone  # of an audit
+Kept = events.PhotoAudited | events.PhotoFailed | events.AuditDone  # in audit.json
 
 
-def check_job(brand: Brand) -> Iterator[VariantPlanned]:
-    """What the job would do, without doing anything.
+def check_job(brand: Brand) -> Iterator[events.VariantPlanned]:
+    """What the job would do, without doing it.
 
     Raises:
-        UsageError: a style or an input is missing, outputs would lie among the inputs, or what
-            audits need is not installed.
+        UsageError: a style or an input is missing, outputs would lie among the inputs, or a
+            package for audits is not installed.
     """
     if brand.limits is not None:
         need_colours()
@@ -49,14 +37,14 @@ def check_job(brand: Brand) -> Iterator[VariantPlanned]:
             folder = brand.folder(name, variant.name)
             plan, tasks = dry_run(style, brand.inputs, folder, variant.config)
             states = Counter(str(task.state) for task in tasks)
-            yield VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
+            yield events.VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
 
 
-def run_job(brand: Brand) -> Iterator[Event]:
+def run_job(brand: Brand) -> Iterator[events.Event]:
     """Do what is new or has changed. Yields `VariantStarted` and the events of `apply` for each
     variant, those of `audit` for each style, `FileWritten` for reports, and `JobDone`.
 
-    All is checked before anything is written. A job that was killed goes on where it was.
+    Checks everything before it writes anything. A killed job continues where it stopped.
 
     Raises:
         UsageError: as `check_job`, or another run is writing into the outputs.
@@ -73,22 +61,22 @@ def run_job(brand: Brand) -> Iterator[Event]:
     for name, style in brand.styles.items():
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
-            yield VariantStarted(name, variant.name, folder)
+            yield events.VariantStarted(name, variant.name, folder)
             for event in apply(style, brand.inputs, folder, variant.config):
-                if isinstance(event, ApplyDone):
+                if isinstance(event, events.ApplyDone):
                     for count in ("done", "current", "failed", "left"):
                         counts[count] += getattr(event, count)
                 yield event
         if brand.limits is not None:
             for event in _audit(brand, name, style):
-                if isinstance(event, AuditDone):
+                if isinstance(event, events.AuditDone):
                     texts = brand.limits.broken(event.spread, event.outliers)
                     broken += [f"{name}: {text}" for text in texts]
                     counts["failed"] += event.failed
-                elif isinstance(event, FileWritten):
+                elif isinstance(event, events.FileWritten):
                     reports.append(event.path)
                 yield event
-    yield JobDone(
+    yield events.JobDone(
         done=counts["done"],
         current=counts["current"],
         failed=counts["failed"],
@@ -99,17 +87,17 @@ def run_job(brand: Brand) -> Iterator[Event]:
     )
 
 
-def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
-    """Of the first variant; what was found last time, if its pictures are the same as then.
+def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
+    """Audit the first variant; if its pictures are unchanged, repeat the last result.
 
-    Pictures whose photos are no longer among the inputs stay where they are, and do not count.
+    Pictures whose photos are no longer among the inputs do not count.
     """
     variant = brand.variants[0]
     folder = brand.folder(name, variant.name)
     plan, _ = prepare(style, brand.inputs, folder, variant.config)
     pictures = {job.target: job.source for job in plan.jobs if is_file(job.target)}
     if len(pictures) < 2:
-        yield Note(f"no audit of {name}: it takes two pictures")
+        yield events.Note(f"no audit of {name}: it needs two pictures")
         return
     lines = (f"{path} {digest(path)} {source}\n" for path, source in pictures.items())
     text = "".join([__version__, *lines])
@@ -124,14 +112,14 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[Event]:
                 found.append(event)
             else:
                 yield event
-        (report / REPORT).unlink(missing_ok=True)  # before the next line: it tells of others
+        (report / REPORT).unlink(missing_ok=True)  # first: it describes the old result
         write_file(kept, _kept(found, state))
     yield from found
     if brand.report:
         if not is_file(report / REPORT):
-            yield Note(f"writing the report of {len(pictures)} pictures")
+            yield events.Note(f"writing the report of {len(pictures)} pictures")
             write_report(report, f"{brand.path.stem}: {name}", found, folder)
-        yield FileWritten("report", report / REPORT)
+        yield events.FileWritten("report", report / REPORT)
 
 
 def _kept(found: Sequence[Kept], state: str) -> bytes:
@@ -140,7 +128,7 @@ def _kept(found: Sequence[Kept], state: str) -> bytes:
 
 
 def _read_kept(path: Path, state: str) -> list[Kept] | None:
-    """None if there is nothing that can be read, or it is of other pictures."""
+    """The last result; None if there is none, or it belongs to other pictures."""
     try:
         values = json.loads(path.read_bytes())
         if values["state"] != state:
@@ -151,11 +139,11 @@ def _read_kept(path: Path, state: str) -> list[Kept] | None:
 
 
 def _event(kind: str, row: dict[str, Any]) -> Kept:
-    """From JSON, where paths and tuples are no such things."""
+    """The event in a row of JSON, with its paths and tuples restored."""
     if kind == "PhotoFailed":
-        return PhotoFailed(Path(row["source"]), row["reason"])
+        return events.PhotoFailed(Path(row["source"]), row["reason"])
     if kind == "AuditDone":
-        return AuditDone(**row)
+        return events.AuditDone(**row)
     source = Path(row["source"]) if row["source"] else None
     row |= {"path": Path(row["path"]), "source": source, "reasons": tuple(row["reasons"])}
-    return PhotoAudited(**row)
+    return events.PhotoAudited(**row)

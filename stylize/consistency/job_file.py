@@ -1,4 +1,4 @@
-"""A brand's job as a TOML file: inputs, styles, variants, limits. Errors name the line."""
+"""The job file of a brand (TOML): inputs, styles, variants, limits. Errors name the line."""
 
 import os
 import re
@@ -21,29 +21,29 @@ RESERVED = (REPORT_FOLDER, AUDIT)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 EXAMPLE = """\
-# A brand's job: `stylize job run FILE` does what is new or has changed, `stylize job check FILE`
-# says what that is. Paths are relative to this file. What stands behind a # can be left out.
+# A brand's job. `stylize job check FILE` shows what a run would do, `stylize job run FILE` does it.
+# Paths are relative to this file. Lines that start with # are optional.
 
 inputs = ["photos"]             # photos, and folders of photos
-output = "painted"              # gets a folder for each style and variant
+output = "painted"              # will hold a folder for each style and variant
 styles = ["woodblock"]          # see `stylize styles`
-# masks = "masks"               # mirrors the inputs; white is product
+# masks = "masks"               # mirrors the inputs; white marks the product
 
-[look]                          # of all variants
+[look]                          # for all variants
 # strength = 1.0                # 0 is the photo, 1 the full style
-# preserve_color = false        # true: the photo's colours
+# preserve_color = false        # true: keep the photo's colours
 # background = "stylize"        # or "keep", or "transparent"
-# even_light = true             # false: light from one side is left as it is
-# stroke = 1.0                  # strokes in relation to the picture, whatever its size
+# even_light = true             # false: leave light from one side as it is
+# stroke = 1.0                  # stroke size relative to the picture
 
 [[variant]]
-name = "web"                    # its folder
+name = "web"                    # name of its folder
 size = 2048                     # longest side in pixels
 format = "webp"                 # keep, jpg, png, webp, avif or tiff
 quality = 90
 # file_name = "{stem}-{style}{suffix}"
-# strip = false                 # true: no metadata at all
-# strip_gps = false             # true: no place
+# strip = false                 # true: remove all metadata
+# strip_gps = false             # true: remove the location
 
 [[variant]]
 name = "thumb"
@@ -53,12 +53,12 @@ format = "jpg"
 # [[variant]]
 # name = "cut-out"
 # format = "png"
-# background = "transparent"    # a variant may change the look
+# background = "transparent"    # a variant can change the look
 
-[audit]                         # of the first variant; beyond the limits, the job ends with 1
+[audit]                         # of the first variant; beyond its limits, the exit code is 1
 # max_spread = 0.5
 # max_outliers = 0
-# report = true                 # report/report.html beside the variants
+# report = true                 # write report/report.html beside the variants
 """
 
 _JOB = {"inputs", "output", "styles", "masks", "look", "variant", "audit"}
@@ -72,7 +72,7 @@ Settings = TypeVar("Settings", Look, ApplyConfig, AuditLimits)
 
 @dataclass(frozen=True)
 class Variant:
-    """One way in which all photos are written, into a folder of that name."""
+    """One way to write all photos, into a folder of that name."""
 
     name: str
     config: ApplyConfig
@@ -80,9 +80,9 @@ class Variant:
 
 @dataclass(frozen=True)
 class Brand:
-    """What a job file says. Outputs go to `output`/STYLE/VARIANT.
+    """The content of a job file. Outputs go to `output`/STYLE/VARIANT.
 
-    `styles` are by name what `find_style` takes. Without `limits` nothing is audited.
+    `styles` maps names to what `find_style` accepts. Without `limits`, nothing is audited.
     """
 
     path: Path
@@ -98,7 +98,7 @@ class Brand:
 
 
 def read_brand(path: Path) -> Brand:
-    """Read and check a job file; whether its inputs and styles exist is for the job to say.
+    """Read and check a job file; the job itself checks that its inputs and styles exist.
 
     Raises:
         UsageError: it cannot be read, or an entry is unknown, missing or wrong; names the line.
@@ -140,7 +140,7 @@ def read_brand(path: Path) -> Brand:
 
 
 def _style(path: Path, style: str) -> tuple[str, str]:
-    """Its name, and what finds it: files, and trained styles, are looked for from the job's."""
+    """A style's name, and its path relative to the job file if it is a file or a local style."""
     if style.endswith(SUFFIX) or "/" in style:
         return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
     trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
@@ -175,7 +175,7 @@ def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a job file, the `index`-th of its name, and where it stands."""
+    """One table of a job file, the `index`-th of its name."""
 
     path: Path
     source: str
@@ -200,7 +200,7 @@ class Table:
                 raise self.wrong(key, f"there is no setting {key!r} here", hint)
 
     def settings(self, kind: type[Settings], values: Mapping[str, Any], key: str = "") -> Settings:
-        """Made of `values`; what is wrong with one of them is said of its line, or of `key`'s."""
+        """Settings of that `kind`; errors name the line of the wrong value, or of `key`."""
         for name, value in values.items():
             try:
                 kind.from_dict({name: value})
@@ -209,7 +209,7 @@ class Table:
         return kind.from_dict(dict(values))
 
     def text(self, key: str) -> str:
-        """ "" if it is not there."""
+        """The text under `key`, or an empty one."""
         value = self.values.get(key, "")
         if not isinstance(value, str):
             raise self.wrong(key, f"{key} is {value!r}", "give a text, in quotes")
@@ -228,7 +228,7 @@ class Table:
         return value
 
     def table(self, key: str) -> "Table":
-        """An empty one if it is not there."""
+        """The table under `key`, or an empty one."""
         values = self.values.get(key, {})
         if not isinstance(values, dict):
             raise self.wrong(key, f"{key} is no table", f"write [{key}], and its settings below")
@@ -244,7 +244,7 @@ class Table:
         ]
 
     def _line(self, key: str | None) -> int:
-        """Where a key of this table stands, or the table itself, or 1."""
+        """The line of a key of this table, or of the table itself, or 1."""
         here, seen = "", 0
         for number, line in enumerate(self.source.splitlines(), start=1):
             if header := re.match(r"\s*\[\[?\s*([\w-]+)\s*\]", line):
@@ -259,14 +259,14 @@ class Table:
                     return number
             elif not here and re.match(rf"\s*{re.escape(self.name)}\s*=", line):  # an inline table
                 return number
-        # `wrong` of the file itself may speak of a table.
+        # An error in the file itself may be about a table.
         pattern = rf"^\s*\[*\s*{re.escape(key or '')}\b"
         named = re.search(pattern, self.source, re.MULTILINE) if key else None
         return self.source.count("\n", 0, named.start()) + 1 if named else 1
 
 
 def write_example(path: Path) -> None:
-    """A job file to start from; raises UsageError if there is a file already."""
+    """Write a job file to start from; raises UsageError if the file exists."""
     if os.path.lexists(path):
         raise UsageError(f"{path} exists", "choose another name")
     try:

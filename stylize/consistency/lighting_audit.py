@@ -1,4 +1,4 @@
-"""How much what a style makes of a photo depends on the light that it was taken in."""
+"""How much a style's pictures depend on the light in which photos were taken."""
 
 import statistics
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ SIZE = 512  # pixels on the longest side
 def light_spread(
     style: str, folder: Path, device: str = "auto", precision: str = "auto"
 ) -> Iterator[Event]:
-    """Each photo below `folder` under all of LIGHTINGS, before and after `style`.
+    """Measure each photo below `folder` under all LIGHTINGS, before and after `style`.
 
-    Yields `AuditStarted`, a `LightingMeasured` or `PhotoFailed` a photo, and `LightingDone`.
+    Yields `AuditStarted`, a `LightingMeasured` or `PhotoFailed` for each photo, `LightingDone`.
 
     Raises:
-        UsageError: there is no photo that can be read, or no such style.
+        UsageError: no photo can be read, or there is no such style.
     """
     need_colours()
     if not is_folder(folder):
@@ -63,7 +63,7 @@ def light_spread(
 
 
 def measure_lights(path: Path, photo: Photo, style: Style) -> LightingMeasured:
-    """One photo, in its own light and in all others."""
+    """Compare a photo in its own light with the same under all others."""
     image = to_tensor(photo.rgb)[None]
     own = style.stylize_photos([photo])[0].convert("RGB")
     before, after = {}, {}

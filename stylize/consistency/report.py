@@ -1,4 +1,4 @@
-"""What an audit has found, as a page that anyone can open: a folder without server or network."""
+"""The report of an audit: a page that opens without a server or a network."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ OWN = re.compile(r"\d{5,}-(after|before)\.webp")
 
 @dataclass(frozen=True)
 class Row:
-    """One photo on the page; `now` and `before` are files beside it, "" if there are none."""
+    """One photo on the page; `now` and `before` are picture files beside it, or empty."""
 
     name: str
     now: str
@@ -38,7 +38,7 @@ class Row:
 
 
 def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -> None:
-    """Write `folder`/report.html and small pictures beside it, of what `audit` has found in `root`.
+    """Write `folder`/report.html and thumbnails for the events that `audit` found in `root`.
 
     Raises:
         OSError: the folder cannot be written into.
@@ -56,14 +56,14 @@ def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -
     page = template.render(title=title, rows=rows, done=done, chart=chart(photos))
     write_file(folder / REPORT, page.encode(errors="replace"))
     used = {name for row in rows for name in (row.now, row.before)}
-    for path in (folder / PICTURES).glob("*"):  # of a set that was larger
+    for path in (folder / PICTURES).glob("*"):  # left from a larger set
         if OWN.fullmatch(path.name) and f"{PICTURES}/{path.name}" not in used:
             path.unlink(missing_ok=True)
 
 
 def chart(photos: Sequence[PhotoAudited]) -> list[tuple[str, list[tuple[float, bool]]]]:
-    """For each of before and after, a dot for each photo: its place in [0, 1], and whether it is an
-    outlier."""
+    """Rows "before" and "after" with a dot for each photo: its position in [0, 1], and whether it
+    is an outlier."""
     rows = {
         "before": [(p.before, False) for p in photos if p.before is not None],
         "after": [(p.distance, bool(p.reasons)) for p in photos],
@@ -83,10 +83,7 @@ def _row(folder: Path, number: int, photo: PhotoAudited, root: Path) -> Row:
 
 
 def _thumbnail(path: Path | None, folder: Path, name: str) -> tuple[str, tuple[int, int]]:
-    """Its place on the page and its size; "" of one that is gone or cannot be read any more.
-
-    Transparent parts stay transparent.
-    """
+    """The thumbnail's file and size; an empty name if the photo can no longer be read."""
     try:
         photo = read_photo(path, THUMBNAIL, MOST_PIXELS) if path else None
     except ImageError:

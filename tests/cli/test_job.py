@@ -70,7 +70,7 @@ def test_audit_of_a_styles_lightings(photos):
 
 
 def test_a_style_that_does_not_know_its_picture_is_said(photos, style_file):
-    fails(stylize("audit", photos, "--style", style_file), 2, "does not say", "train it again")
+    fails(stylize("audit", photos, "--style", style_file), 2, "has no statistics", "train it again")
 
 
 def test_without_the_library_for_colours_the_install_command_is_named(photos):
