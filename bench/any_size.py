@@ -1,12 +1,13 @@
-"""Photos of any size: time and memory from 1 to 400 megapixels, and how close strips are.
+"""Photos of any size: time and memory from 1 to 400 megapixels, and how exact strips are.
 
-For each size, a JPEG made of the sample photos by a seed goes through `stylize.apply`, reading and
-writing included, in a process of its own that has done a small one before: with half of the free
-memory, and with so little that strips are kept on disk. Small photos three times; medians.
-Beside the peak of memory stands what -v says before. Then, on eight samples: the difference between
-strips and one pass (3 megapixels), and between a thumbnail's statistics and the photo's own (twice
-as long as the thumbnail); and the structural similarity of a result made smaller and the result of
-the smaller photo (a third), with strokes in pixels and in relation.
+For each size, a JPEG made from the sample photos goes through `apply` in a process of its own, with
+reading and writing: once with half of the free memory, and once with so little that strips are kept
+on disk. Sizes up to 16 megapixels run three times; figures are medians. Beside the peak of memory
+stands what -v printed before.
+
+Then, on eight samples: the difference between strips and one pass (3 megapixels); between the
+statistics of a thumbnail and the photo's own (twice as long as the thumbnail); and the structural
+similarity of a reduced result and the result of the reduced photo (a third of the size).
 
     python bench/any_size.py [--style woodblock] [--device cpu] [--most 400] [--plot any-size.png]
 """
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from common import machine, record
+from common import PHOTOS, machine, record
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +34,6 @@ from stylize.files import find_photos
 from stylize.network.memory import THUMBNAIL, Need, Way
 from stylize.photos.photo import Photo
 
-SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 SIZES = (1, 2, 4, 8, 16, 30, 50, 100, 200, 400)  # megapixels
 SMALL = 16  # and less: three times
 BASE, PIXEL = 1200, 16  # MB of a process, bytes of a pixel: with no more, strips are kept on disk
@@ -75,7 +75,7 @@ def make_photo(path: Path, megapixels: float) -> None:
     random = np.random.default_rng(int(megapixels))
     height = round((megapixels * 1e6 / 1.5) ** 0.5)
     photo = Image.new("RGB", (round(height * 1.5), height))
-    samples = [Image.open(place).convert("RGB") for place in find_photos(SAMPLES)[0]]
+    samples = [Image.open(place).convert("RGB") for place in find_photos(PHOTOS)[0]]
     samples = [
         s.resize((TILE * s.width // min(s.size), TILE * s.height // min(s.size))) for s in samples
     ]
@@ -172,7 +172,7 @@ def roughness(style: Style, photo: Photo) -> np.ndarray:
 
 
 def closeness(style_name: str, device: str, console: Console) -> dict:
-    photos = [Image.open(path).convert("RGB") for path in find_photos(SAMPLES)[0]]
+    photos = [Image.open(path).convert("RGB") for path in find_photos(PHOTOS)[0]]
     photos = [
         p.resize([round(s * (3e6 / p.width / p.height) ** 0.5) for s in p.size]) for p in photos
     ]

@@ -1,9 +1,9 @@
-"""How fast a photo is stylized: the default network against the paper's, side by side.
+"""How fast is a photo stylized? The default network against the paper's, side by side.
 
-The baseline is what is commonly run: the network of Johnson et al. 2016 in eager fp32, NCHW, with
-`torch.nn.InstanceNorm2d`. Ours runs as `stylize apply` runs it. Same machine, same threads, in
-turn. GMAC are counted by torch; the machine's own limit is its best square matrix product in the
-same precision.
+The baseline is what people commonly run: the network of Johnson et al. 2016 in eager fp32, NCHW,
+with `torch.nn.InstanceNorm2d`. Ours runs as in `stylize apply`, on the same machine and threads, in
+turn. torch counts the GMAC. The machine's limit is its best square matrix product in the same
+precision.
 
     python bench/apply_speed.py [--device cpu]
 """

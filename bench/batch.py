@@ -1,10 +1,10 @@
-"""A night's batch: how much longer than its network it takes, and what memory it needs.
+"""A nightly batch: how much longer than its network does it take, and how much memory?
 
-200 mixed photos (JPEG, PNG, WebP; 0.2 to 1.5 megapixels, made from samples/photos by a seed), in
-four lots of 50. For each lot in turn, on the same pixels: the network alone; decoding and encoding
-alone, one after the other; `stylize apply`, in a process of its own. Goal: apply takes at most 1.15
-times the network's time plus that of decoding and encoding divided by the cores, and its peak of
-resident memory for all 200 photos is within 10 % of that for 50.
+200 mixed photos (JPEG, PNG, WebP; 0.2 to 1.5 megapixels, made from samples/photos) in four lots of
+50. For each lot in turn, on the same pixels: the network alone; decoding and encoding alone;
+`stylize apply` in a process of its own. Goals: apply takes at most 1.15 times the network's time
+plus that of decoding and encoding divided by the cores, and the peak of resident memory for all 200
+photos is within 10 % of that for 50.
 
     python bench/batch.py [--style woodblock] [--device cpu]
 """
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 import torch
-from common import machine, record
+from common import PHOTOS, machine, record
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -32,7 +32,6 @@ from stylize.photos.decoder import read_picture
 from stylize.photos.encoder import encode
 from stylize.photos.photo import to_tensor
 
-SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 LOTS, LOT = 4, 50
 SUFFIXES = (".jpg", ".jpg", ".jpg", ".png", ".webp")
 SIDES = (500, 1500)  # of the longest, pixels
@@ -48,7 +47,7 @@ STYLIZE = (
 def make_photos(folder: Path) -> None:
     """Lots 0 to 3 of mixed photos: crops of the samples, enlarged or made smaller."""
     choose = random.Random(0)
-    samples = [Image.open(path).convert("RGB") for path in find_photos(SAMPLES)[0]]
+    samples = [Image.open(path).convert("RGB") for path in find_photos(PHOTOS)[0]]
     for index in range(LOTS * LOT):
         picture = choose.choice(samples)
         left, top = (choose.uniform(0, 0.2) * side for side in picture.size)

@@ -1,9 +1,9 @@
-"""Measure shipped styles, and write the figures into their files: what `stylize styles NAME` shows.
+"""Measure the shipped styles and write the figures into their files, for `stylize styles NAME`.
 
-The objective of unseen photos at 256 px (median), how much what becomes of the sample photos
-depends on their light (median CIEDE2000 over twelve lightings), and the seconds that a megapixel
-takes. Style pictures are found by their digests. The digests of the files change, which READMEs
-hold.
+The figures are the objective of unseen photos at 256 px (median), the dependence of the sample
+photos on their light (median CIEDE2000 over twelve lights), and the seconds per megapixel. Style
+pictures are found by their digests. This changes the digests of the style files, which the READMEs
+list.
 
     python bench/cards.py PHOTOS PICTURES [--count 16]
 """
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import machine, record
+from common import COFFEE, PHOTOS, machine, record
 from curves import read_squares, read_style
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +33,6 @@ from stylize.style import Style, load_style
 from stylize.training.losses import LAYERS, Objective, weighted_sum
 from stylize.training.vgg import load_vgg16
 
-SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 SIZE = 256  # pixels: of the objective
 LARGE = 1024  # pixels on the longest side: of the time
 REPEATS = 5
@@ -87,12 +86,12 @@ def objective_of(header: StyleHeader, pictures: dict[str, Path]) -> Objective:
 
 
 def spread(path: Path) -> float:
-    events = light_spread(str(path), SAMPLES, "cpu")
+    events = light_spread(str(path), PHOTOS, "cpu")
     return next(event.spread for event in events if isinstance(event, LightingDone))
 
 
 def seconds(style: Style) -> float:
-    photo = read_photo(SAMPLES / "kitchen" / "coffee.png").rgb
+    photo = read_photo(COFFEE).rgb
     photo = photo.resize((LARGE, LARGE * photo.height // photo.width))
     times = []
     for _ in range(REPEATS):

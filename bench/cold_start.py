@@ -1,6 +1,6 @@
 """How long until the first photo is painted? A new process each time, beside importing torch alone.
 
-As root, the files that Linux keeps in memory are dropped before each run: as after switching on.
+As root, each run starts with an empty file cache, as after a reboot.
 
     python bench/cold_start.py [--style woodblock] [--repeats 5]
 """
@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import torch
-from common import machine, record
+from common import COFFEE, machine, record
 from rich.console import Console
 from rich.table import Table
 
-PHOTO = Path(__file__).parent.parent / "samples" / "photos" / "kitchen" / "coffee.png"
 DROP = Path("/proc/sys/vm/drop_caches")
 
 
@@ -35,7 +34,7 @@ def main() -> None:
     times: dict[str, list[float]] = {"import torch": [], "stylize apply, one photo": []}
     for number in range(options.repeats):
         with tempfile.TemporaryDirectory() as folder:
-            apply = ["-m", "stylize", "apply", options.style, str(PHOTO), "--output", folder]
+            apply = ["-m", "stylize", "apply", options.style, str(COFFEE), "--output", folder]
             for what, arguments in zip(times, (["-c", "import torch"], apply), strict=True):
                 times[what].append(seconds([sys.executable, *arguments], cold))
             if not any(path.suffix == ".png" for path in Path(folder).iterdir()):

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, fair timing, a log of results."""
+"""What the benchmarks share: sample photos, the machine in words, fair timing, a log of results."""
 
 import json
 import os
@@ -18,7 +18,10 @@ from torch import Tensor, nn
 from stylize.files import find_photos
 from stylize.network.instance_norm.layer import InstanceNorm2d
 
-RESULTS = Path(__file__).parent / "results.jsonl"
+BENCH = Path(__file__).parent
+RESULTS = BENCH / "results.jsonl"
+PHOTOS = BENCH.parent / "samples" / "photos"
+COFFEE = PHOTOS / "kitchen" / "coffee.png"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def _cpu_model() -> str:
 
 def _commit() -> str:
     command = ["git", "describe", "--always", "--dirty"]
-    where = Path(__file__).parent
+    where = BENCH
     result = subprocess.run(command, capture_output=True, text=True, cwd=where, check=False)
     return result.stdout.strip()
 

@@ -1,10 +1,9 @@
-"""One look whatever the light: how much a result depends on the light a photo was taken in.
+"""One look in any light: how much does a result depend on the light of the photo?
 
 Three networks learn one style from random weights, in the same steps on the same crops: with batch
-norm, with instance norm, and with instance norm under random light. Every photo is stylized as it
-is and under twelve lightings; compared is each result with that of the photo as it is (CIEDE2000,
-mean over pixels). The third network is also looked at as `stylize apply` uses it, which takes out
-light that falls off across a photo, and with norms held near the mean of the photos.
+norm, with instance norm, and with instance norm under random light. Each photo is stylized as it is
+and under twelve lights, and the results are compared (CIEDE2000, mean over pixels). The third
+network is also measured as `stylize apply` uses it, with uneven light removed, and with anchors.
 
     python bench/consistency.py PICTURE CONTENT PHOTOS [PHOTOS ...] [--steps 1000] [--size 192]
 """
@@ -16,7 +15,7 @@ from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
-from common import machine, record, some_photos
+from common import COFFEE, machine, record, some_photos
 from curves import learn, objective, read_content, read_squares, read_style
 from matplotlib.figure import Figure
 from norms import NormTrainer
@@ -38,7 +37,6 @@ from stylize.style import Style
 from stylize.training.trainer import Trainer, resolved
 
 SIZE = 320  # pixels on the longest side
-SAMPLE = Path(__file__).parent.parent / "samples" / "photos" / "kitchen" / "coffee.png"
 SIDES = ("from the left", "from above")
 WEIGHT, FLOOR = 0.5, 0.1  # of the anchor
 
@@ -74,7 +72,7 @@ def plot(rows: dict[str, Differences], path: Path) -> None:
 
 def sheet(paints: dict[str, Callable[[Tensor], Tensor]]) -> Image.Image:
     """A photo under every light, above what becomes of it."""
-    photo = read_photo(SAMPLE, SIZE).rgb
+    photo = read_photo(COFFEE, SIZE).rgb
     image = to_tensor(photo)[None]
     lit = [image[0], *(relight(image, [light])[0] for light in LIGHTINGS.values())]
     page = Image.new("RGB", (photo.width * len(lit), photo.height * len(paints)))

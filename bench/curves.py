@@ -1,4 +1,4 @@
-"""What benchmarks of trainings share: loss curves, in training and on photos it has not seen."""
+"""What benchmarks of trainings share: loss curves in training and on unseen photos."""
 
 import statistics
 import time

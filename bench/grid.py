@@ -1,8 +1,8 @@
-"""Does the sub-pixel head leave a grid? Spectral lines at 2 and 4 pixels, beside the photos' own.
+"""Does sub-pixel upsampling leave a grid? Spectral lines at 2 and 4 pixels, beside the photos' own.
 
-For every photo, scaled to 1024 px on its longest side: mean power spectrum of the rows and of the
-columns of the luminance (Hann window), before and after stylizing. A line's strength is the power
-at its frequency over the median power of the frequencies around it; 1 means no line.
+For each photo, scaled to 1024 px on its longest side: the mean power spectrum of the rows and
+columns of the luminance (Hann window), before and after stylizing. The strength of a line is the
+power at its frequency over the median power of the frequencies around it; 1 means no line.
 
     python bench/grid.py STYLE PHOTOS [--size 1024] [--count 16]
 """

@@ -1,17 +1,18 @@
-"""How fast instance norm is, fused with what follows it in the network, beside what torch offers.
+"""How fast is instance norm, fused with what follows it, compared with what torch offers?
 
-For the layers of the default network: at a quarter of the photo's resolution norm, sum and ReLU, at
-an eighth and at a half norm and ReLU; forward alone (as `stylize apply`), and forward and backward.
-Beside it: `torch.nn.InstanceNorm2d` with the same after it, eager and compiled; on a CPU also
-`group_norm` with a group for each channel; and a copy of as many bytes, which nothing can beat.
+The shapes are the layers of the default network: norm, sum and ReLU at a quarter of the photo's
+resolution, norm and ReLU at an eighth and at a half; forward alone (as in `stylize apply`), and
+forward with backward. Compared are `torch.nn.InstanceNorm2d` with the same operations after it,
+eager and compiled; on a CPU also `group_norm` with one group per channel; and a copy of as many
+bytes, which nothing can beat.
 
-The bytes counted are those that must be moved, however often an implementation moves them. With T
+The bytes counted are those that must move, however often an implementation moves them. With T
 bytes in a tensor of activations:
 
     forward              read x, write y                    2 T    + 1 T to read the residual
     forward, backward    and read x, dy, write dx           5 T    + 3 T: residual, y, its gradient
 
-The correctness tests run first; while they fail, nothing is timed.
+The correctness tests run first; nothing is timed while they fail.
 
     python bench/instance_norm.py [--device cpu] [--dtype bf16] [--layout channels_last]
 """

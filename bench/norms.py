@@ -1,8 +1,8 @@
-"""What instance norm does for style transfer: the same network with batch norm, and with none.
+"""What instance norm does for style transfer: the same network with batch norm, and with no norm.
 
 Three networks learn the same style from the same crops, in the same number of steps, with the same
-optimizer and seed; only the norm differs. Every so many steps the objective of each is taken on
-unseen photos, as in use: one by one, batch norm with its running statistics.
+optimizer and seed; only the norm differs. At intervals, the objective of each is measured on unseen
+photos, as in use: one at a time, batch norm with its running statistics.
 
     python bench/norms.py PICTURE CONTENT PHOTOS [--steps 600] [--size 192]
 """

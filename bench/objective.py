@@ -1,16 +1,16 @@
 """One forward pass against optimising the pixels (Gatys et al. 2016): how many evaluations is it?
 
-For every photo, cut to squares of every size: the objective that the style was trained with, in
-fp32, once of what the network makes of the photo, and along a run of L-BFGS on the pixels (history
-20, strong Wolfe conditions), from the photo and from noise. Counted are evaluations of objective
-and gradient until the best one so far is not above the network's. Pixels are not held to [0, 1],
+For each photo, cropped to squares of each size, the objective of the style's training is computed
+in fp32: once for the network's result, and along a run of L-BFGS on the pixels (history 20, strong
+Wolfe conditions), from the photo and from noise. The figure is the number of evaluations of
+objective and gradient until the best one is not above the network's. Pixels are not held to [0, 1],
 which favours the optimisation: the network's are.
 
     python bench/objective.py PHOTOS --pictures PICTURE --styles STYLE [STYLE ...]
 
-PICTURE is the style picture (or all of them, in their order). The first STYLE says what the
-objective is; the others, such as the same style after fewer steps, are held against the same
-curves. A run ends as soon as it is below all of them, or after --most evaluations.
+PICTURE is the style picture, or all of them in order. The first STYLE sets the objective; the
+others, such as the same style after fewer steps, are compared with the same curves. A run ends when
+it is below all styles, or after --most evaluations.
 """
 
 import argparse

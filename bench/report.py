@@ -1,7 +1,7 @@
-"""How long the page of an audit takes to write, and to use, with so many photos.
+"""How long does the report of an audit take to write, and to use, with many photos?
 
-Needs Chromium and Playwright. Pictures are the sample photos and what is expected of them, again
-and again; times of the browser are those until the page has drawn itself anew.
+Needs Chromium and Playwright. The pictures are the sample photos and their expected results, again
+and again. Times of the browser end when the page has redrawn itself.
 
     python bench/report.py [--count 2000]
 """

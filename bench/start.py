@@ -1,7 +1,7 @@
-"""What a base to start from saves: the same style from random weights, from it, and its norms only.
+"""What does a base save? The same style from random weights, from the base, and its norms only.
 
-From random weights in so many steps; from the base in a quarter of them, all weights and its norms
-only. The objective is taken on unseen photos along the way, and the styles are kept.
+Trains from random weights for the given steps, and from the base for a quarter of them, all weights
+or the norms only. Measures the objective on unseen photos along the way, and keeps the styles.
 
     python bench/start.py PICTURE CONTENT PHOTOS [--steps 4000] [--base base] [--output started]
 """

@@ -2,8 +2,8 @@
 
     python bench/structure.py [PACKAGE]
 
-Reads the sources with `ast` and imports nothing. A module's level is 1 more than that of the
-highest module that it imports. PACKAGE is a folder, by default this checkout's `stylize`.
+Reads the sources with `ast` and imports nothing. The level of a module is one more than that of the
+highest module it imports. PACKAGE is a folder; the default is this checkout's `stylize`.
 """
 
 import ast

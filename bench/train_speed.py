@@ -1,8 +1,8 @@
-"""How long a training step takes, and where: the default network beside the paper's.
+"""How long does a training step take, and where? The default network beside the paper's.
 
-A third is the default network with torch's group norm, one group for each channel, and sum and ReLU
-by themselves, in place of the layer that does all of it. All learn from the same crops with the
-same objective, in turn, as `stylize train` would run them.
+A third row is the default network with torch's group norm (one group per channel), and sum and ReLU
+as separate operations, instead of our layer. All learn from the same crops with the same objective,
+in turn, as in `stylize train`.
 
     python bench/train_speed.py [--device cpu] [--steps 5]
 """

@@ -1,11 +1,12 @@
-"""Is white ground painted the same everywhere? Blotches, halos and marks along the border.
+"""Is white ground painted evenly? Blotches, halos and marks along the border.
 
-Cut-out sample photos are put in the middle of a white square, 512 of 1024 pixels large, and
-stylized. What lies 64 pixels and more from the product is cut into cells of 64 pixels; the mean
-colour of each is compared with the median of all (CIEDE2000; 1 can just be seen, side by side).
+Cut-out sample photos are placed in the middle of a white square, 512 of 1024 pixels large, and
+stylized. Everything at least 64 pixels from the product is divided into cells of 64 pixels, and the
+mean colour of each cell is compared with the median of all (CIEDE2000; 1 is just visible side by
+side).
 
-- uneven: 95 % of the cells differ by no more than this;
-- border: of the four sides, the one whose outermost cells differ most, in their median.
+- uneven: the difference that 95 % of the cells stay below;
+- border: of the four sides, the largest median difference of its outermost cells.
 
     python bench/white.py [STYLE ...]
 """
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import machine, record
+from common import PHOTOS, machine, record
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -27,7 +28,6 @@ from stylize.assets import style_files
 from stylize.consistency.appearance import to_lab
 from stylize.photos.decoder import read_photo
 
-SAMPLES = Path(__file__).parent.parent / "samples" / "photos"
 PRODUCTS = (
     "kitchen/cherries.jpg",
     "workshop/light-bulb.jpg",
@@ -48,7 +48,7 @@ def main() -> None:
     everything = {}
     for name in options.styles or style_files():
         style = load_style(name, "cpu")
-        both = [unevenness(style.stylize(on_white(SAMPLES / photo))) for photo in PRODUCTS]
+        both = [unevenness(style.stylize(on_white(PHOTOS / photo))) for photo in PRODUCTS]
         uneven, border = (statistics.median(values) for values in zip(*both, strict=True))
         table.add_row(name, f"{uneven:.1f}", f"{border:.1f}")
         everything[name] = {"uneven": uneven, "border": border}
