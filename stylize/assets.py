@@ -1,10 +1,9 @@
 """Where the shipped styles and weights are, and which file a style's name stands for."""
 
 import re
-from difflib import get_close_matches
 from pathlib import Path
 
-from stylize.errors import StyleFileError, UsageError
+from stylize.errors import StyleFileError, UsageError, suggest
 
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
@@ -44,8 +43,7 @@ def style_files() -> dict[str, Path]:
 def find_style(style: str) -> Path:
     """The file of a style given by name or by path.
 
-    Raises:
-        StyleFileError: there is no such style; the hint suggests similar names.
+    Raises StyleFileError: there is no such style; the hint suggests similar names.
     """
     if style.endswith(SUFFIX) or "/" in style or Path(style).is_file():
         path = Path(style)
@@ -55,16 +53,14 @@ def find_style(style: str) -> Path:
     known = style_files()
     if style in known:
         return known[style]
-    near = get_close_matches(style.lower(), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else "`stylize styles` lists what there is"
+    hint = suggest(style, known, "`stylize styles` lists what there is")
     raise StyleFileError(f"no style named {style!r}", hint)
 
 
 def find_base(name: str) -> Path:
     """The file that training starts from: the shipped base, or a style (`find_style`).
 
-    Raises:
-        StyleFileError: there is no such file.
+    Raises StyleFileError: there is no such file.
     """
     return _shipped_base() if name == BASE else find_style(name)
 

@@ -1,5 +1,7 @@
 """The errors: one line that says what is wrong, and a hint what to do about it."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -36,3 +38,9 @@ class ImageError(StylizeError):
 
 class TrainingError(StylizeError):
     """A training that cannot continue: no usable photos, or a loss that is not finite."""
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint with the known names most like `name`, or `otherwise`."""
+    near = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else otherwise

@@ -3,11 +3,14 @@
 import errno
 import hashlib
 import os
+import re
 import stat
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from stylize.errors import UsageError
 
@@ -27,6 +30,7 @@ FORMATS = {
 }
 READABLE = frozenset(FORMATS) | {".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"}
 
+MOST_TOML = 1 << 20  # bytes
 TEMPORARY = ".stylize-"  # prefix of files that are not complete yet
 
 # The process's umask. Reading it means setting it for a moment, for all threads.
@@ -90,6 +94,26 @@ def digest(path: Path) -> str:
     """The sha256 of a file in hex; raises OSError."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_toml(path: Path, hint: str) -> tuple[str, dict[str, Any]]:
+    """The text and the values of a TOML file.
+
+    Raises UsageError with `hint`: it cannot be read, is too large, or is not TOML (with the line).
+    """
+    try:
+        with open_file(path) as file:
+            content = file.read(MOST_TOML + 1)
+        if len(content) > MOST_TOML:
+            raise UsageError(f"{path}: too large, more than {MOST_TOML} bytes", hint)
+        text = content.decode("utf-8-sig")
+        return text, tomllib.loads(text)
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}", hint) from error
+    except (ValueError, RecursionError) as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        place = f"{path}:{found[1]}" if found else str(path)
+        raise UsageError(f"{place}: not TOML: {str(error).split(' (at ')[0]}", hint) from error
 
 
 def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:

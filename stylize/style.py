@@ -93,8 +93,7 @@ class Style:
         the image alone (Ulyanov et al. 2016). With `masks`, (N, 1, H, W) in [0, 1], the statistics
         are those of the masked part: the background influences only what is close to it.
 
-        Raises:
-            UsageError: `images` or `masks` have another shape or are not floating point.
+        Raises UsageError: `images` or `masks` have another shape or are not floating point.
         """
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise UsageError(f"images are {tuple(images.shape)}, not (N, 3, H, W)")
@@ -120,8 +119,7 @@ class Style:
         background or transparency is stylized whole. A picture that needs more than `max_memory`
         bytes (default: half of what is free) is computed in strips.
 
-        Raises:
-            ImageError: the pixels cannot be decoded, or even strips need more memory.
+        Raises ImageError: the pixels cannot be decoded, or even strips need more memory.
         """
         photo = split_photo(picture)
         if look.masked:
@@ -156,8 +154,7 @@ class Style:
         A flat background that fills almost the whole photo counts less in the statistics
         (`balance`). `Photo.mask` marks the product, for a `look` that spares the background.
 
-        Raises:
-            OSError: the disk is full.
+        Raises OSError: the disk is full.
         """
         views = [_view(photo, look) for photo in photos]
         if look.stroke is None:

@@ -128,8 +128,7 @@ class Manifest:
     def locked(cls, output: Path) -> Iterator[Self]:
         """The manifest of `output`, locked against other runs, without a killed run's leftovers.
 
-        Raises:
-            UsageError: another run holds it, or the folder cannot be written into.
+        Raises UsageError: another run holds it, or the folder cannot be written into.
         """
         folder = output / STATE_FOLDER
         make_folder(folder)

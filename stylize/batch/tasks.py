@@ -64,8 +64,7 @@ def prepare(
 ) -> tuple[Plan, Recipe]:
     """Plan and recipe of a run.
 
-    Raises:
-        UsageError: the style, an input, the masks, the anchor or the output cannot be used.
+    Raises UsageError: the style, an input, the masks, the anchor or the output cannot be used.
     """
     recipe = make_recipe(style, config)
     if config.masks is not None and not is_folder(config.masks):

@@ -12,28 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from stylize.cli import terminal
-from stylize.cli.options import (
-    SOME_FAILED,
-    Json,
-    Norm,
-    complete_style,
-    interruptible,
-    with_settings,
-)
+from stylize import events
+from stylize.cli import options, terminal
 from stylize.cli.terminal import ProgressBar, count, print_line, shown
 from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look, parse_size
 from stylize.errors import UsageError
-from stylize.events import (
-    ApplyDone,
-    ApplyStarted,
-    Backend,
-    Event,
-    PhotoBegun,
-    PhotoDone,
-    PhotoFailed,
-    Planned,
-)
 
 NATIVE = "native"  # of --stroke: no number
 
@@ -48,14 +31,14 @@ EPILOG = (
 )
 
 
-@with_settings(Look, ApplyConfig)
+@options.with_settings(Look, ApplyConfig)
 def apply(
     style: Annotated[
         str,
         typer.Argument(
             metavar="STYLE",
             help="Name (see `stylize styles`) or file of a style.",
-            autocompletion=complete_style,
+            autocompletion=options.complete_style,
         ),
     ],
     inputs: Annotated[
@@ -100,12 +83,12 @@ def apply(
             rich_help_panel=MACHINE,
         ),
     ] = AUTO,
-    norm: Norm = AUTO,
+    norm: options.Norm = AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Print how each photo is computed.")
     ] = False,
-    json: Json = False,
+    json: options.Json = False,
     **settings: Any,
 ) -> None:
     """Stylize photos and folders of photos.
@@ -138,18 +121,18 @@ def apply(
 
     running = run(style, inputs, output, config, listed)
     if json:
-        events = terminal.print_json(running)
+        stream = terminal.print_json(running)
     elif quiet:
-        events = print_failures(running, terminal.err)
+        stream = print_failures(running, terminal.err)
     else:
-        events = print_progress(running, terminal.out, verbose=verbose)
+        stream = print_progress(running, terminal.out, verbose=verbose)
     complete = True
-    with interruptible():
-        for event in events:
-            if isinstance(event, ApplyDone):
+    with options.interruptible():
+        for event in stream:
+            if isinstance(event, events.ApplyDone):
                 complete = not event.failed and not event.left
     if not complete:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
 
 
 def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:
@@ -184,14 +167,14 @@ def _print_dry_run(
     from stylize.batch.tasks import dry_run
 
     plan, tasks = dry_run(style, inputs, output, config, listed)
-    planned = [Planned(task.job.source, task.job.target, task.state) for task in tasks]
+    planned = [events.Planned(task.job.source, task.job.target, task.state) for task in tasks]
     if json:
         deque(terminal.print_json(planned), maxlen=0)
     else:
         print_plan(planned, plan.ignored, terminal.out)
 
 
-def print_plan(plan: Sequence[Planned], ignored: int, console: Console) -> None:
+def print_plan(plan: Sequence[events.Planned], ignored: int, console: Console) -> None:
     """Every photo with its output and the state of that, then the number of each state."""
     width = max((len(event.state) for event in plan), default=0)
     for event in plan:
@@ -203,46 +186,46 @@ def print_plan(plan: Sequence[Planned], ignored: int, console: Console) -> None:
     print_line(console, f"{count(len(plan), 'photo')}: {', '.join(parts)}")
 
 
-def print_failures(events: Iterable[Event], console: Console) -> Iterator[Event]:
+def print_failures(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:
     """A line for each failure and for a run that stopped early; passes the events on."""
-    for event in events:
-        if isinstance(event, PhotoFailed):
+    for event in stream:
+        if isinstance(event, events.PhotoFailed):
             print_line(console, f"{shown(event.source)}: {shown(event.reason)}")
-        elif isinstance(event, ApplyDone) and event.stopped:
+        elif isinstance(event, events.ApplyDone) and event.stopped:
             print_line(console, _stopped(event))
         yield event
 
 
 def print_progress(
-    events: Iterable[Event], console: Console, *, verbose: bool = False
-) -> Iterator[Event]:
+    stream: Iterable[events.Event], console: Console, *, verbose: bool = False
+) -> Iterator[events.Event]:
     """A progress bar while photos are stylized, then a table; passes the events on.
 
     `verbose` prints how each photo is computed.
     """
     ignored, megapixels = 0, 0.0
-    failed: list[PhotoFailed] = []
-    warned: list[PhotoDone] = []
+    failed: list[events.PhotoFailed] = []
+    warned: list[events.PhotoDone] = []
     with ProgressBar() as bar:
-        for event in events:
+        for event in stream:
             match event:
-                case Backend():
+                case events.Backend():
                     console.print(terminal.backend_line(event), style="dim")
-                case ApplyStarted():
+                case events.ApplyStarted():
                     bar.start(event.photos, event.style)
                     ignored = event.ignored
-                case PhotoBegun() if verbose:
+                case events.PhotoBegun() if verbose:
                     tqdm.write(_how(event), file=console.file)
-                case PhotoDone():
+                case events.PhotoDone():
                     megapixels += event.width * event.height * event.frames / 1e6
                     bar.show(f"{megapixels / max(bar.seconds, 1e-9):.2f} megapixels/s")
                     bar.update()
                     if event.warnings:
                         warned.append(event)
-                case PhotoFailed():
+                case events.PhotoFailed():
                     failed.append(event)
                     bar.update()
-                case ApplyDone():
+                case events.ApplyDone():
                     bar.close()
                     print_outcome(console, failed, [(p.source, p.warnings) for p in warned])
                     console.print(_summary(event, ignored))
@@ -251,7 +234,7 @@ def print_progress(
 
 def print_outcome(
     console: Console,
-    failed: Iterable[PhotoFailed],
+    failed: Iterable[events.PhotoFailed],
     warned: Iterable[tuple[Path, Sequence[str]]],
 ) -> None:
     """Tables of the photos that came with warnings, and of those that failed."""
@@ -260,7 +243,7 @@ def print_outcome(
     terminal.print_reasons(console, "Failed", ((photo.source, photo.reason) for photo in failed))
 
 
-def _summary(done: ApplyDone, ignored: int) -> Table:
+def _summary(done: events.ApplyDone, ignored: int) -> Table:
     table = Table(show_header=False)
     table.add_row("stylized", f"{count(done.done, 'photo')}, {done.megapixels:.1f} megapixels")
     if done.current:
@@ -281,11 +264,11 @@ def _summary(done: ApplyDone, ignored: int) -> Table:
     return table
 
 
-def _how(event: PhotoBegun) -> str:
+def _how(event: events.PhotoBegun) -> str:
     megapixels = event.width * event.height / 1e6
     memory = f"up to {event.memory / 1e9:.1f} GB in all"
     return f"{shown(event.source)}: {megapixels:.1f} megapixels {event.way}, {memory}"
 
 
-def _stopped(done: ApplyDone) -> str:
+def _stopped(done: events.ApplyDone) -> str:
     return f"{done.stopped}: {count(done.left, 'photo')} not begun"

@@ -10,29 +10,11 @@ from rich.table import Table
 from rich.text import Text
 from tqdm import tqdm
 
-from stylize.cli import terminal
-from stylize.cli.options import (
-    SOME_FAILED,
-    Device,
-    Json,
-    Precision,
-    complete_style,
-    interruptible,
-    with_settings,
-)
+from stylize import events
+from stylize.cli import options, terminal
 from stylize.cli.terminal import ProgressBar, shown
 from stylize.config import AUTO, AuditLimits
 from stylize.errors import UsageError
-from stylize.events import (
-    AuditDone,
-    AuditStarted,
-    Event,
-    LightingDone,
-    LightingMeasured,
-    PhotoAudited,
-    PhotoFailed,
-    PhotoSeen,
-)
 
 EPILOG = (
     "Examples:\n\n"
@@ -43,7 +25,7 @@ EPILOG = (
 FARTHEST = 10  # photos in the table, beside all outliers
 
 
-@with_settings(AuditLimits)
+@options.with_settings(AuditLimits)
 def audit(
     folder: Annotated[
         Path,
@@ -56,7 +38,7 @@ def audit(
         str | None,
         typer.Option(
             help="Also measure how far the photos are from this style's picture.",
-            autocompletion=complete_style,
+            autocompletion=options.complete_style,
         ),
     ] = None,
     lighting: Annotated[
@@ -64,12 +46,12 @@ def audit(
         typer.Option(
             metavar="STYLE",
             help="Stylize each photo under twelve lights, and measure how much the results differ.",
-            autocompletion=complete_style,
+            autocompletion=options.complete_style,
         ),
     ] = None,
-    device: Device = AUTO,
-    precision: Precision = AUTO,
-    json: Json = False,
+    device: options.Device = AUTO,
+    precision: options.Precision = AUTO,
+    json: options.Json = False,
     **settings: Any,
 ) -> None:
     """Measure how far a set of photos is from one look, and name those that do not belong.
@@ -95,48 +77,51 @@ def audit(
         running = run(folder, style, device, precision)
     broken: list[str] = []
     failed = 0
-    with interruptible():
+    with options.interruptible():
         for event in (
             terminal.print_json(running) if json else print_progress(running, terminal.out)
         ):
-            if isinstance(event, AuditDone | LightingDone):
+            if isinstance(event, events.AuditDone | events.LightingDone):
                 failed = event.failed
-                outliers = event.outliers if isinstance(event, AuditDone) else 0
+                outliers = event.outliers if isinstance(event, events.AuditDone) else 0
                 broken = limits.broken(event.spread, outliers)
     if not json:
         for text in broken:
             terminal.out.print(text, style="red")
     if broken or failed:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
 
 
-def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:
     """A progress bar while photos are measured, then tables; passes the events on."""
-    audited: list[PhotoAudited] = []
+    audited: list[events.PhotoAudited] = []
     with ProgressBar() as bar:
-        for event in events:
+        for event in stream:
             match event:
-                case AuditStarted():
+                case events.AuditStarted():
                     bar.start(event.photos, "audit")
-                case PhotoSeen() | LightingMeasured():
+                case events.PhotoSeen() | events.LightingMeasured():
                     bar.update()
-                case PhotoFailed():
+                case events.PhotoFailed():
                     line = f"{shown(event.source)}: {shown(event.reason)}"
                     tqdm.write(line, file=console.file)
                     bar.update()
-                case PhotoAudited():
+                case events.PhotoAudited():
                     audited.append(event)
-                case AuditDone():
+                case events.AuditDone():
                     bar.close()
                     print_audit(console, event, audited)
-                case LightingDone():
+                case events.LightingDone():
                     bar.close()
                     console.print(_lightings(event))
             yield event
 
 
 def print_audit(
-    console: Console, done: AuditDone, audited: Sequence[PhotoAudited], farthest: int = FARTHEST
+    console: Console,
+    done: events.AuditDone,
+    audited: Sequence[events.PhotoAudited],
+    farthest: int = FARTHEST,
 ) -> None:
     """The outliers, filled up to `farthest` photos from the centre, then the spread."""
     listed = [photo for photo in audited if photo.reasons]
@@ -161,7 +146,7 @@ def print_audit(
     console.print(summary)
 
 
-def _lightings(done: LightingDone) -> Table:
+def _lightings(done: events.LightingDone) -> Table:
     table = Table("light", "photos", "stylized", title="CIEDE2000", title_justify="left")
     for light, after in done.after.items():
         table.add_row(light, f"{done.before[light]:.1f}", f"{after:.1f}")

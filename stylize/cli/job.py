@@ -9,27 +9,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from stylize import events
 from stylize.cli import terminal
 from stylize.cli.apply import print_outcome
 from stylize.cli.audit import print_audit
 from stylize.cli.options import SOME_FAILED, Json, interruptible
 from stylize.cli.terminal import ProgressBar, print_line, shown
 from stylize.consistency.job_file import read_brand, write_example
-from stylize.events import (
-    ApplyDone,
-    ApplyStarted,
-    AuditDone,
-    AuditStarted,
-    Event,
-    JobDone,
-    Note,
-    PhotoAudited,
-    PhotoDone,
-    PhotoFailed,
-    PhotoSeen,
-    VariantPlanned,
-    VariantStarted,
-)
 
 app = typer.Typer(
     name="job",
@@ -79,13 +65,13 @@ def run(file: _File, json: Json = False) -> None:
         for event in (
             terminal.print_json(running) if json else print_progress(running, terminal.out)
         ):
-            if isinstance(event, JobDone):
+            if isinstance(event, events.JobDone):
                 complete = event.complete
     if not complete:
         raise typer.Exit(SOME_FAILED)
 
 
-def _plan(plan: Iterable[VariantPlanned]) -> Table:
+def _plan(plan: Iterable[events.VariantPlanned]) -> Table:
     table = Table("style", "variant", "photos", "what would be done", "output")
     for event in plan:
         states = ", ".join(f"{number} {state}" for state, number in sorted(event.states.items()))
@@ -94,58 +80,58 @@ def _plan(plan: Iterable[VariantPlanned]) -> Table:
     return table
 
 
-def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:
     """A bar for each variant and audit, then one summary; passes the events on."""
-    failed: list[PhotoFailed] = []
-    warned: list[PhotoDone] = []
-    audited: list[PhotoAudited] = []
+    failed: list[events.PhotoFailed] = []
+    warned: list[events.PhotoDone] = []
+    audited: list[events.PhotoAudited] = []
     table = Table("style", "variant", "stylized", "up to date", "failed", "not begun")
-    variant = VariantStarted("", "", Path())
+    variant = events.VariantStarted("", "", Path())
     with ProgressBar() as bar:
-        for event in events:
+        for event in stream:
             _follow(bar, event, f"{variant.style} {variant.variant}")
             match event:
-                case VariantStarted():
+                case events.VariantStarted():
                     variant = event
-                case Note():
+                case events.Note():
                     print_line(console, event.text, "yellow")
-                case PhotoFailed():
+                case events.PhotoFailed():
                     failed.append(event)
-                case PhotoDone() if event.warnings:
+                case events.PhotoDone() if event.warnings:
                     warned.append(event)
-                case ApplyDone():
+                case events.ApplyDone():
                     numbers = (event.done, event.current, event.failed, event.left)
                     cells = (str(number) if number else "" for number in numbers)
                     table.add_row(variant.style, variant.variant, *cells)
                     if event.stopped:
                         print_line(console, event.stopped, "red")
-                case PhotoAudited():
+                case events.PhotoAudited():
                     audited.append(event)
-                case AuditDone():
+                case events.AuditDone():
                     print_line(console, f"audit of {shown(variant.style)}")
                     print_audit(console, event, audited, farthest=0)
                     audited = []
-                case JobDone():
+                case events.JobDone():
                     print_outcome(console, failed, [(p.target, p.warnings) for p in warned])
                     console.print(table)
                     _print_summary(console, event)
             yield event
 
 
-def _follow(bar: ProgressBar, event: Event, title: str) -> None:
+def _follow(bar: ProgressBar, event: events.Event, title: str) -> None:
     """One bar after the other: for each variant, then for its audit."""
     match event:
-        case ApplyStarted():
+        case events.ApplyStarted():
             bar.start(event.photos, title)
-        case AuditStarted():
+        case events.AuditStarted():
             bar.start(event.photos, "audit")
-        case PhotoDone() | PhotoFailed() | PhotoSeen():
+        case events.PhotoDone() | events.PhotoFailed() | events.PhotoSeen():
             bar.update()
-        case ApplyDone() | AuditDone():
+        case events.ApplyDone() | events.AuditDone():
             bar.close()
 
 
-def _print_summary(console: Console, done: JobDone) -> None:
+def _print_summary(console: Console, done: events.JobDone) -> None:
     for text in done.broken:
         print_line(console, text, "red")
     for path in done.reports:

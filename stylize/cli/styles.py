@@ -11,15 +11,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from stylize.assets import find_style, shipped, style_files
-from stylize.cli import terminal
-from stylize.cli.options import (
-    SOME_FAILED,
-    Device,
-    Json,
-    Precision,
-    complete_style,
-    interruptible,
-)
+from stylize.cli import options, terminal
 from stylize.cli.terminal import out, shown
 from stylize.config import AUTO, TrainConfig
 from stylize.errors import StyleFileError, UsageError
@@ -45,15 +37,15 @@ CARD_SETTINGS = (
 def styles(
     name: Annotated[
         str | None,
-        typer.Argument(help="Show the card of this style.", autocompletion=complete_style),
+        typer.Argument(help="Show the card of this style.", autocompletion=options.complete_style),
     ] = None,
     names: Annotated[bool, typer.Option("--names", help="Print names only, one per line.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(metavar="PHOTO", help="Draw all styles, or NAME, on one photo.")
     ] = None,
     output: Annotated[Path, typer.Option(help="File for the sheet.")] = Path("sheet.png"),
-    device: Device = AUTO,
-    precision: Precision = AUTO,
+    device: options.Device = AUTO,
+    precision: options.Precision = AUTO,
 ) -> None:
     """List the styles: shipped ones, and your own in ./styles."""
     if sheet is not None:
@@ -73,7 +65,7 @@ def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precis
 
     wanted = style_files() if name is None else {name: find_style(name)}
     left_out = False
-    with interruptible(), tqdm(total=len(wanted), unit="style", leave=False) as bar:
+    with options.interruptible(), tqdm(total=len(wanted), unit="style", leave=False) as bar:
         for event in draw_sheet(photo, wanted, output, device, precision):
             match event:
                 case Backend():
@@ -86,7 +78,7 @@ def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precis
                 case FileWritten():
                     bar.write(f"The sheet is in {shown(event.path)}", file=out.file)
     if left_out:
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
 
 
 def _list(files: dict[str, Path]) -> Table:
@@ -144,12 +136,12 @@ def verify(
         typer.Argument(
             metavar="[STYLE]...",
             help="Names or files (default: all styles).",
-            autocompletion=complete_style,
+            autocompletion=options.complete_style,
         ),
     ] = None,
-    device: Device = AUTO,
-    precision: Precision = AUTO,
-    json: Json = False,
+    device: options.Device = AUTO,
+    precision: options.Precision = AUTO,
+    json: options.Json = False,
 ) -> None:
     """Check that styles still paint what they painted when they were trained.
 
@@ -158,14 +150,14 @@ def verify(
     """
     from stylize.training.verify import verify as run
 
-    with interruptible():
+    with options.interruptible():
         events = run(styles or (), device, precision)
         events = terminal.print_json(events) if json else _print_verified(events, out)
         found = [event for event in events if isinstance(event, StyleVerified)]
     if not found:
         raise UsageError("there is no style", "`stylize train` makes one")
     if not all(event.same for event in found):
-        raise typer.Exit(SOME_FAILED)
+        raise typer.Exit(options.SOME_FAILED)
 
 
 def _print_verified(events: Iterable[Event], console: Console) -> Iterator[Event]:

@@ -19,31 +19,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from stylize import events
 from stylize.assets import LOCAL_STYLES, SCRATCH
-from stylize.cli import terminal
-from stylize.cli.options import (
-    INTERRUPTED,
-    Json,
-    Norm,
-    complete_start,
-    interruptible,
-    with_settings,
-)
+from stylize.cli import options, terminal
 from stylize.cli.terminal import FIRST, err, print_line, shown
 from stylize.config import AUTO, NORM_VARIABLE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
-from stylize.events import (
-    Backend,
-    Event,
-    FileWritten,
-    Note,
-    PhotoSkipped,
-    StepDone,
-    TrainingDone,
-    TrainingStarted,
-    TrainingStopped,
-    WentBack,
-)
 from stylize.training.recipe import read_recipe, write_recipe
 
 EPILOG = (
@@ -86,7 +67,7 @@ def _recipe_names(context: typer.Context) -> dict[str, str]:
     }
 
 
-@with_settings(TrainConfig, NetworkConfig, Card)
+@options.with_settings(TrainConfig, NetworkConfig, Card)
 def train(
     context: typer.Context,
     pictures: Annotated[
@@ -112,7 +93,7 @@ def train(
             "--from",
             help="What to start from: base (the shipped network of many styles), a style, or "
             "scratch. auto: base, for the quarter architecture.",
-            autocompletion=complete_start,
+            autocompletion=options.complete_start,
         ),
     ] = TrainConfig.base,
     many: Annotated[
@@ -132,7 +113,7 @@ def train(
             help="Weight of one style layer, relu1_2 (fine) to relu4_3 (coarse). Repeatable.",
         ),
     ] = None,
-    norm: Norm = AUTO,
+    norm: options.Norm = AUTO,
     log_dir: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint.")
@@ -140,7 +121,7 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Start over where a style or checkpoint exists.")
     ] = False,
-    json: Json = False,
+    json: options.Json = False,
     **settings: Any,
 ) -> None:
     """Learn a style from one picture, or from several.
@@ -161,8 +142,8 @@ def train(
     os.environ[NORM_VARIABLE] = norm
     from stylize.training.train import train as run
 
-    with interruptible(), stop_signals() as stop:
-        events = run(
+    with options.interruptible(), stop_signals() as stop:
+        running = run(
             pictures,
             content,
             name,
@@ -178,17 +159,17 @@ def train(
             stop=stop,
         )
         if not FIRST:
-            printed: Iterable[Event] = events
+            printed: Iterable[events.Event] = running
         elif json:
-            printed = terminal.print_json(events)
+            printed = terminal.print_json(running)
         else:
-            printed = print_progress(events, terminal.out)
+            printed = print_progress(running, terminal.out)
         stopped = False
         for event in printed:
-            stopped = isinstance(event, TrainingStopped)
+            stopped = isinstance(event, events.TrainingStopped)
     if stopped:
         _print_how_to_continue()
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(options.INTERRUPTED)
 
 
 def _parse_layer_weights(words: Sequence[str]) -> dict[str, float]:
@@ -231,50 +212,50 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def print_progress(events: Iterable[Event], console: Console) -> Iterator[Event]:
+def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:
     """A live panel on a terminal, a line now and then elsewhere; passes the events on."""
     skipped = 0
     title = ""
     with Live(Text(""), console=console, auto_refresh=False, transient=False) as live:
         if not console.is_terminal:
             live.stop()
-        for event in events:
+        for event in stream:
             match event:
-                case Backend():
+                case events.Backend():
                     print_line(live.console, terminal.backend_line(event), "dim")
-                case PhotoSkipped():
+                case events.PhotoSkipped():
                     skipped += 1
                     line = f"skipped {shown(event.path)}: {event.reason}"
                     print_line(live.console, line, "yellow")
-                case TrainingStarted():
+                case events.TrainingStarted():
                     title = f"training {event.name} on {terminal.count(event.photos, 'photo')}"
                     title += f" ({skipped} skipped)" if skipped else ""
                     first = f", from step {event.first_step}" if event.first_step else ""
                     parameters = f"{event.parameters / 1e6:.2f} M parameters"
                     print_line(live.console, f"{title}, {parameters}{first}")
-                case StepDone():
+                case events.StepDone():
                     live.update(_panel(event, title))
                     every = max(1, event.steps // LINES_PER_TRAINING)
                     if not console.is_terminal and event.step % every == 0:
                         print_line(console, _step(event))
-                case WentBack():
+                case events.WentBack():
                     line = f"{event.reason}: back to step {event.step}, "
                     line += f"with a learning rate of {event.lr:.2g}"
                     print_line(live.console, line, "red")
-                case Note():
+                case events.Note():
                     print_line(live.console, event.text, "yellow")
-                case FileWritten(kind="preview" | "summary"):
+                case events.FileWritten(kind="preview" | "summary"):
                     print_line(live.console, f"{event.kind}: {shown(event.path)}", "dim")
-                case TrainingStopped():
+                case events.TrainingStopped():
                     line = f"stopped after step {event.step}; saved {shown(event.folder)}"
                     print_line(live.console, line)
-                case TrainingDone():
+                case events.TrainingDone():
                     line = f"trained {event.steps} steps in {_clock(event.seconds)}: "
                     print_line(live.console, line + shown(event.style))
             yield event
 
 
-def _step(event: StepDone) -> str:
+def _step(event: events.StepDone) -> str:
     losses = " ".join(f"{name.replace(' ', ':')}={v:.4f}" for name, v in event.losses.items())
     return (
         f"step {event.step}/{event.steps} total={event.total:.4f} {losses} "
@@ -283,7 +264,7 @@ def _step(event: StepDone) -> str:
     )
 
 
-def _panel(event: StepDone, title: str) -> Panel:
+def _panel(event: events.StepDone, title: str) -> Panel:
     losses = Table.grid(padding=(0, 2))
     for name, value in event.losses.items():
         losses.add_row(name, f"{value:.4f}")

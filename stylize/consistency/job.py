@@ -46,8 +46,7 @@ def run_job(brand: Brand) -> Iterator[events.Event]:
 
     Checks everything before it writes anything. A killed job continues where it stopped.
 
-    Raises:
-        UsageError: as `check_job`, or another run is writing into the outputs.
+    Raises UsageError: as `check_job`, or another run is writing into the outputs.
     """
     started = time.monotonic()
     if brand.limits is not None:

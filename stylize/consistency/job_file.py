@@ -2,20 +2,16 @@
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
 from stylize.assets import LOCAL_STYLES, SUFFIX
 from stylize.config import ApplyConfig, AuditLimits, Look
-from stylize.errors import UsageError
-from stylize.files import is_file, open_file, write_file
+from stylize.errors import UsageError, suggest
+from stylize.files import is_file, read_toml, write_file
 
-MOST_BYTES = 1 << 20
-NEW = "`stylize job new` writes one"
 REPORT_FOLDER, AUDIT = "report", "audit.json"  # beside the folders of the variants
 RESERVED = (REPORT_FOLDER, AUDIT)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -100,24 +96,9 @@ class Brand:
 def read_brand(path: Path) -> Brand:
     """Read and check a job file; the job itself checks that its inputs and styles exist.
 
-    Raises:
-        UsageError: it cannot be read, or an entry is unknown, missing or wrong; names the line.
+    Raises UsageError: it cannot be read, or an entry is unknown, missing or wrong; names the line.
     """
-    try:
-        with open_file(path) as file:
-            content = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", NEW) from error
-    if len(content) > MOST_BYTES:
-        raise UsageError(f"{path}: too large for a job", NEW)
-    try:
-        text = content.decode("utf-8-sig")
-        values = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        place = f"{path}:{found[1]}" if found else str(path)
-        reason = str(error).split(" (at ")[0]
-        raise UsageError(f"{place}: not TOML: {reason}", "texts stand in quotes") from error
+    text, values = read_toml(path, "`stylize job new` writes one; texts stand in quotes")
     top = Table(path, text, values)
     top.refuse_others(_JOB)
     look, audit = top.table("look"), top.table("audit")
@@ -193,10 +174,7 @@ class Table:
     def refuse_others(self, known: Iterable[str]) -> None:
         for key in self.values:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
-                hint = (
-                    f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-                )
+                hint = suggest(key, known, f"there are {', '.join(sorted(known))}")
                 raise self.wrong(key, f"there is no setting {key!r} here", hint)
 
     def settings(self, kind: type[Settings], values: Mapping[str, Any], key: str = "") -> Settings:

@@ -25,8 +25,7 @@ def light_spread(
 
     Yields `AuditStarted`, a `LightingMeasured` or `PhotoFailed` for each photo, `LightingDone`.
 
-    Raises:
-        UsageError: no photo can be read, or there is no such style.
+    Raises UsageError: no photo can be read, or there is no such style.
     """
     need_colours()
     if not is_folder(folder):

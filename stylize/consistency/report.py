@@ -40,8 +40,7 @@ class Row:
 def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -> None:
     """Write `folder`/report.html and thumbnails for the events that `audit` found in `root`.
 
-    Raises:
-        OSError: the folder cannot be written into.
+    Raises OSError: the folder cannot be written into.
     """
     found = [*found]
     photos = [event for event in found if isinstance(event, PhotoAudited)]

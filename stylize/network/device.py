@@ -53,8 +53,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Compute:
 
     `auto` takes a CUDA GPU if there is one, and bf16 where the hardware computes in it.
 
-    Raises:
-        DeviceError: the device is not available here, or a name is unknown.
+    Raises DeviceError: the device is not available here, or a name is unknown.
     """
     if precision not in ("auto", *_DTYPES):
         raise DeviceError(f"precision is {precision!r}", f"choose auto, {', '.join(_DTYPES)}")

@@ -110,8 +110,7 @@ def count_strips(size: tuple[int, int], *, on_gpu: bool = False) -> int:
 def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
     """The first of `ways` that fits; one pass only if `photos` at the same time would fit.
 
-    Raises:
-        ImageError: none fits.
+    Raises ImageError: none fits.
     """
     for need in found:
         if need.fits(budget, photos if need.way is Way.ONE_PASS else 1):
@@ -127,8 +126,7 @@ def affordable(found: Sequence[Need], budget: Budget, photos: int = 1) -> Need:
 def make_budget(max_memory: float | None, device: torch.device) -> Budget:
     """`max_memory` bytes on the device and on the host; by default half of what is free.
 
-    Raises:
-        UsageError: the process alone uses more.
+    Raises UsageError: the process alone uses more.
     """
     base = psutil.Process().memory_info().rss + FIXED
     host = SHARE * free_memory() if max_memory is None else max_memory - base

@@ -82,8 +82,7 @@ def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
 def load_base(header: StyleHeader, path: Path) -> dict[str, Tensor]:
     """The weights that the style in `path` started from.
 
-    Raises:
-        StyleFileError: the base is missing, or has changed since.
+    Raises StyleFileError: the base is missing, or has changed since.
     """
     try:
         base = find_named_base(header.training.base)

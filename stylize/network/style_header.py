@@ -78,8 +78,7 @@ class StyleHeader:
     def from_json(cls, text: str, path: Path) -> "StyleHeader":
         """Parse the JSON document of the style file `path`, which errors name.
 
-        Raises:
-            StyleFileError: it is not JSON, of another format version, or an entry is wrong.
+        Raises StyleFileError: it is not JSON, of another format version, or an entry is wrong.
         """
         try:
             values: dict[str, Any] = {"preview": "", "figures": {}, **json.loads(text)}
@@ -149,8 +148,7 @@ def _text(values: dict[str, Any], key: str) -> str:
 def read_header(path: Path) -> StyleHeader:
     """Read the header of the style file `path`; the weights stay on disk.
 
-    Raises:
-        StyleFileError: the file is missing, truncated, not safetensors, or not a style.
+    Raises StyleFileError: the file is missing, truncated, not safetensors, or not a style.
     """
     return StyleHeader.from_json(read_metadata(path, METADATA_KEY), path)
 
@@ -158,8 +156,7 @@ def read_header(path: Path) -> StyleHeader:
 def read_metadata(path: Path, key: str) -> str:
     """The text under `key` in the metadata of the safetensors file `path`.
 
-    Raises:
-        StyleFileError: the file is missing, unreadable, not whole safetensors, or lacks `key`.
+    Raises StyleFileError: the file is missing, unreadable, not whole safetensors, or lacks `key`.
     """
     hint = "a style is a .safetensors file made by `stylize train`"
     try:

@@ -156,8 +156,7 @@ def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Ima
 
     Reads what background removers write: a mask, or a cut-out whose opaque part is the product.
 
-    Raises:
-        ImageError: it cannot be read, is too large, or has another aspect ratio.
+    Raises ImageError: it cannot be read, is too large, or has another aspect ratio.
     """
     with _named(path), open_file(path) as file:
         photo = read_picture(path, file, max_pixels).frames[0]

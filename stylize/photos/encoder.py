@@ -29,8 +29,7 @@ RESTORE_BACKGROUND = 2  # GIF's disposal: otherwise the last frame shows through
 def fit(picture: Picture, suffix: str) -> Picture:
     """`picture` as a file with that suffix can hold it; fully opaque alpha may be dropped.
 
-    Raises:
-        ImageError: the format cannot hold its size, transparency, frames or pages.
+    Raises ImageError: the format cannot hold its size, transparency, frames or pages.
     """
     kind = FORMATS[suffix.lower()]
     count, longest = len(picture.frames), max(max(frame.size) for frame in picture.frames)
@@ -64,8 +63,7 @@ def encode(
     Tagged as sRGB. JPEG keeps colour at full resolution (4:4:4). TIFF is not compressed, as
     Pillow's compressing encoder loses EXIF. `quality`, 1 to 100, applies to JPEG, WebP and AVIF.
 
-    Raises:
-        ImageError: the encoder fails.
+    Raises ImageError: the encoder fails.
     """
     kind = FORMATS[suffix.lower()]
     buffer = io.BytesIO()
@@ -90,8 +88,7 @@ def encode(
 def write_picture(image: Image.Image, path: Path) -> None:
     """Write one picture to `path` in the format of its suffix, in one step.
 
-    Raises:
-        ImageError: the folder or file cannot be written.
+    Raises ImageError: the folder or file cannot be written.
     """
     content, _ = encode([image], Picture((Photo(image),)), path.suffix)
     try:

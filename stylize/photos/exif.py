@@ -21,8 +21,7 @@ SHORT, LONG = 3, 4
 def clean(block: bytes, *, gps: bool) -> bytes:
     """`block` for an upright sRGB picture, without thumbnail and, unless `gps`, without location.
 
-    Raises:
-        ValueError: not an EXIF block, or damaged.
+    Raises ValueError: not an EXIF block, or damaged.
     """
     tiff = _Tiff(block)
     main = tiff.entries(tiff.first)

@@ -68,8 +68,7 @@ class ContentPhotos:
     def crop(self, place: int, size: int) -> Tensor:
         """The crop at `place` >= 0 of the stream: (3, size, size) in [0, 1].
 
-        Raises:
-            TrainingError: none of the photos can be used.
+        Raises TrainingError: none of the photos can be used.
         """
         epoch, index = divmod(place, len(self.photos))
         order = random.Random(f"{self.seed} epoch {epoch}").sample(self.photos, len(self.photos))

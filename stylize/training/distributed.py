@@ -76,8 +76,7 @@ def join(device: str) -> tuple[Workers, str]:
 
     Call `leave` at the end.
 
-    Raises:
-        DeviceError: there are more processes than GPUs.
+    Raises DeviceError: there are more processes than GPUs.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return ALONE, device

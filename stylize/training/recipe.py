@@ -1,38 +1,24 @@
 """The recipe of a training: the options of `stylize train` as a TOML file, and back."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from stylize.errors import UsageError
-from stylize.files import open_file
+from stylize.errors import UsageError, suggest
+from stylize.files import read_toml
 
-MOST_BYTES = 1 << 20
 HEAD = "# Repeat this training with: stylize train --recipe FILE --name another\n"
 
 
 def read_recipe(path: Path, known: Iterable[str]) -> dict[str, Any]:
     """The settings in a recipe; the command checks their values.
 
-    Raises:
-        UsageError: it cannot be read, is not TOML, or has a setting that is not in `known`.
+    Raises UsageError: it cannot be read, is not TOML, or has a setting that is not in `known`.
     """
-    try:
-        with open_file(path) as file:
-            text = file.read(MOST_BYTES + 1)
-        if len(text) > MOST_BYTES:
-            raise UsageError(f"{path}: too large for a recipe", "see a recipe.toml of a training")
-        settings = tomllib.loads(text.decode())
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}", "--recipe takes a TOML file") from error
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: not TOML: {error}", "see a recipe.toml of a training") from error
+    _, settings = read_toml(path, "--recipe takes the recipe.toml of a training")
     for name in settings:
         if name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`stylize train --help` lists them"
+            hint = suggest(name, known, "`stylize train --help` lists them")
             raise UsageError(f"{path}: there is no setting {name!r}", hint)
         if isinstance(settings[name], dict):
             raise UsageError(f"{path}: {name} is a table", "give it a value, or a list of them")

@@ -48,8 +48,7 @@ class RunFolder:
     def save(self, state: RunState, keep: int) -> Path:
         """Write a checkpoint, then remove all but the newest `keep`.
 
-        Raises:
-            StyleFileError: it cannot be written; earlier checkpoints are intact.
+        Raises StyleFileError: it cannot be written; earlier checkpoints are intact.
         """
         path = self.folder / f"checkpoint-{state.step:08}{SUFFIX}"
         save_run(path, state)
@@ -74,8 +73,7 @@ class RunFolder:
     def load(self) -> tuple[list[RunState], list[str]]:
         """The intact checkpoints, newest first, and what is wrong with the others.
 
-        Raises:
-            StyleFileError: none is intact.
+        Raises StyleFileError: none is intact.
         """
         whole: list[RunState] = []
         damaged: list[str] = []

@@ -13,8 +13,7 @@ from stylize.errors import UsageError
 class Board:
     """Writes TensorBoard logs into `folder`.
 
-    Raises:
-        UsageError: TensorBoard is not installed, or the folder cannot be written.
+    Raises UsageError: TensorBoard is not installed, or the folder cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:

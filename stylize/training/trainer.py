@@ -112,8 +112,7 @@ class Trainer:
 
         `photos` are (N, 3, H, W) in [0, 1]: this process's share of the batch.
 
-        Raises:
-            DivergenceError: the weights are unchanged.
+        Raises DivergenceError: the weights are unchanged.
         """
         config = self.config
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
@@ -216,8 +215,7 @@ class Trainer:
     def restore(self, state: RunState, photos: str, path: Path) -> None:
         """Resume from `state`, read from `path`, as if never interrupted.
 
-        Raises:
-            UsageError: it belongs to a training with other settings, pictures or photos.
+        Raises UsageError: it belongs to a training with other settings, pictures or photos.
         """
         _same_run(self._header, state.header, path)
         if state.photos != photos:
@@ -283,8 +281,7 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
 def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
     """The settings with automatic choices filled in, as they go into the style file.
 
-    Raises:
-        UsageError: `patience` is too long to have an effect.
+    Raises UsageError: `patience` is too long to have an effect.
     """
     steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
     if 4 * config.patience > steps:
