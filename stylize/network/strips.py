@@ -21,7 +21,6 @@ from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine
 from stylize.network.transformer import white_noise
 
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
-Number = float  # which inside of `Strips` is a method
 Allocate = Callable[[tuple[int, ...], torch.dtype], Buffer]
 
 
@@ -49,6 +48,11 @@ def cut(height: int, count: int) -> Iterator[tuple[int, int]]:
     rows = -(-height // count)
     for top in range(0, height, rows):
         yield top, min(top + rows, height)
+
+
+def _on_each(method: str) -> Callable[..., "Strips"]:
+    """A method of tensors that works on single pixels."""
+    return lambda self, *args, **options: self.each(lambda x: getattr(x, method)(*args, **options))
 
 
 class Strips:
@@ -87,26 +91,13 @@ class Strips:
         rows, dtype = self.rows, function(torch.empty(1, 1, 1, 1, dtype=self.dtype)).dtype
         return Strips(self.run, self.shape, dtype, lambda *strip: function(rows(*strip)))
 
-    def float(self) -> "Strips":
-        return self.each(Tensor.float)
-
-    def to(self, dtype: torch.dtype) -> "Strips":
-        return self.each(lambda x: x.to(dtype))
-
-    def contiguous(self, memory_format: torch.memory_format) -> "Strips":
-        return self.each(lambda x: x.contiguous(memory_format=memory_format))
-
-    def clamp(self, least: Number, most: Number) -> "Strips":
-        return self.each(lambda x: x.clamp(least, most))
-
-    def __sub__(self, number: Number) -> "Strips":
-        return self.each(lambda x: x - number)
-
-    def __mul__(self, number: Number) -> "Strips":
-        return self.each(lambda x: x * number)
-
-    def __truediv__(self, number: Number) -> "Strips":
-        return self.each(lambda x: x / number)
+    float = _on_each("float")
+    to = _on_each("to")
+    contiguous = _on_each("contiguous")
+    clamp = _on_each("clamp")
+    __sub__ = _on_each("__sub__")
+    __mul__ = _on_each("__mul__")
+    __truediv__ = _on_each("__truediv__")
 
     def __getitem__(self, key: tuple[Any, slice, slice]) -> "Strips":
         """`x[..., a:b, c:d]`."""
