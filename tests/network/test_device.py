@@ -1,8 +1,9 @@
+import psutil
 import pytest
 import torch
 
 from stylize.errors import DeviceError
-from stylize.network.device import choose, has_bf16_units
+from stylize.network.device import choose, free_memory, has_bf16_units
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 
@@ -43,3 +44,30 @@ def test_a_name_that_is_no_precision(precision):
 def test_peak_memory_is_in_bytes():
     held = torch.ones(30_000_000)
     assert held.nbytes <= choose("cpu").peak_memory() < 2**40
+
+
+def test_free_memory_is_what_the_system_says(tmp_path):
+    assert free_memory(tmp_path, tmp_path / "none") == pytest.approx(
+        psutil.virtual_memory().available, rel=0.1
+    )
+
+
+def test_a_containers_limit_counts(tmp_path):
+    (tmp_path / "self").write_text("4:memory:/old\n0::/shop/night\n")
+    night = tmp_path / "cgroup" / "shop" / "night"
+    night.mkdir(parents=True)
+
+    def group(folder, limit, used, files):
+        (folder / "memory.max").write_text(f"{limit}\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {files}\n")
+
+    group(night, "max", 500, 100)
+    group(night.parent, 100_000, 60_000, 10_000)
+    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 50_000
+    group(night, 1000, 900, 0)
+    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 100
+    group(night, 1000, 1200, 0)
+    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 0
+    (night / "memory.stat").write_text("nothing known\nat all so far")
+    assert free_memory(tmp_path / "cgroup", tmp_path / "self") > 1e6

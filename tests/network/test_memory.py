@@ -1,15 +1,13 @@
 import math
-import threading
 
 import psutil
 import pytest
 import torch
 
-from stylize.batch.reader import Reservations
 from stylize.config import Look
 from stylize.errors import ImageError, UsageError
 from stylize.network import memory
-from stylize.network.device import Compute, free_memory
+from stylize.network.device import Compute
 from stylize.network.memory import (
     Budget,
     Need,
@@ -111,55 +109,9 @@ def test_budgets(monkeypatch):
         make_budget(50e6, device)
 
 
-def test_free_memory_is_what_the_system_says(tmp_path):
-    assert free_memory(tmp_path, tmp_path / "none") == pytest.approx(
-        psutil.virtual_memory().available, rel=0.1
-    )
-
-
-def test_a_containers_limit_counts(tmp_path):
-    (tmp_path / "self").write_text("4:memory:/old\n0::/shop/night\n")
-    night = tmp_path / "cgroup" / "shop" / "night"
-    night.mkdir(parents=True)
-
-    def group(folder, limit, used, files):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text(f"{used}\n")
-        (folder / "memory.stat").write_text(f"anon 5\ninactive_file {files}\n")
-
-    group(night, "max", 500, 100)
-    group(night.parent, 100_000, 60_000, 10_000)
-    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 50_000
-    group(night, 1000, 900, 0)
-    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 100
-    group(night, 1000, 1200, 0)
-    assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 0
-    (night / "memory.stat").write_text("nothing known\nat all so far")
-    assert free_memory(tmp_path / "cgroup", tmp_path / "self") > 1e6
-
-
 def test_sizes_in_words():
     assert in_words(700e6) == "700 MB"
     assert in_words(3.41e9) == "3.5 GB"  # so much is enough
-
-
-def test_room_waits_until_something_is_given_back():
-    room = Reservations(100)
-    room.reserve(60)
-    assert room.fits(40)
-    assert not room.fits(41)
-    came = threading.Event()
-
-    def take() -> None:
-        room.reserve(41)
-        came.set()
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    assert not came.wait(0.05)
-    room.release(60)
-    assert came.wait(10)
-    thread.join()
 
 
 def test_strokes_in_relation_count_at_the_size_that_is_seen():
@@ -173,12 +125,3 @@ def test_a_look_takes_room_in_a_strip():
     size = (5000, 5000)
     plain, changed = (ways(size, size, VALUES, CPU, look)[0].host for look in (Look(), Look(0.5)))
     assert 0.2 * GB < changed - plain < 0.4 * GB
-
-
-def test_one_alone_may_be_larger_than_the_room():
-    room = Reservations(100)
-    assert room.fits(1000)
-    room.reserve(1000)
-    assert not room.fits(1)
-    room.release(1000)
-    assert room.fits(1)

@@ -12,7 +12,6 @@ from stylize.network.architectures import build_network
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import read_header
 from stylize.photos.photo import to_tensor
-from stylize.training.checkpoint import RunState, load_run, save_run
 
 
 def test_a_style_survives_its_file(tmp_path, style_file):
@@ -103,20 +102,6 @@ def test_a_pickle_is_not_run(tmp_path):
     with pytest.raises(StyleFileError, match=r"evil\.safetensors"):
         load_network(path)
     assert not marker.exists()
-
-
-def test_run_state_survives_its_file(tmp_path, style_file):
-    state = RunState(7, 20, 0.5, "abc", read_header(style_file), {"network.x": torch.arange(3.0)})
-    path = tmp_path / "run.safetensors"
-    save_run(path, state)
-    again = load_run(path)
-    assert replace(again, tensors={}) == replace(state, tensors={})
-    assert torch.equal(again.tensors["network.x"], torch.arange(3.0))
-
-
-def test_a_style_is_no_run_state(style_file):
-    with pytest.raises(StyleFileError, match="stylize_run"):
-        load_run(style_file)
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path, style_file):
