@@ -17,7 +17,8 @@ from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.content_photos import ContentPhotos, usable_photos
 from stylize.training.losses import weighted_sum
-from stylize.training.trainer import Trainer, crop_size
+from stylize.training.schedule import crop_size
+from stylize.training.trainer import Trainer
 
 CACHE = 2e9  # bytes
 

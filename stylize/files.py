@@ -28,7 +28,15 @@ FORMATS = {
     ".gif": "GIF",
     ".bmp": "BMP",
 }
-READABLE = frozenset(FORMATS) | {".jp2", ".ppm", ".pgm", ".pbm", ".pnm", ".ico"}
+# The same for formats that can be read. Not PostScript, for which Pillow starts another program.
+READABLE = FORMATS | {
+    ".jp2": "JPEG2000",
+    ".ppm": "PPM",
+    ".pgm": "PPM",
+    ".pbm": "PPM",
+    ".pnm": "PPM",
+    ".ico": "ICO",
+}
 
 MOST_TOML = 1 << 20  # bytes
 TEMPORARY = ".stylize-"  # prefix of files that are not complete yet

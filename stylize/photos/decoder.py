@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from stylize.errors import ImageError
-from stylize.files import open_file
+from stylize.files import READABLE, open_file
 from stylize.photos.color import profile_of, to_8_bits, to_srgb
 from stylize.photos.exif import ORIENTATION
 from stylize.photos.metadata import read_metadata
@@ -21,8 +21,7 @@ from stylize.photos.photo import Photo, Picture, downscale, scaled_down
 
 ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # in other formats, frames are previews
 PAGES = frozenset({"TIFF"})
-# No format for which Pillow starts another program, such as PostScript.
-READ = (*ANIMATIONS, *PAGES, "JPEG", "BMP", "JPEG2000", "PPM", "ICO")
+READ = tuple(set(READABLE.values()))  # whatever the suffix says
 MOST_FRAMES = 5000
 UPRIGHT = {  # EXIF 2.3, section 4.6.4
     2: Image.Transpose.FLIP_LEFT_RIGHT,

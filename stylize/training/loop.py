@@ -19,8 +19,9 @@ from stylize.training.checkpoint import RunState
 from stylize.training.content_photos import ContentPhotos
 from stylize.training.previews import PreviewSheet, losses_plot, losses_table, summary
 from stylize.training.run_folder import RunFolder
+from stylize.training.schedule import crop_size
 from stylize.training.tensorboard import Board
-from stylize.training.trainer import DivergenceError, Trainer, crop_size
+from stylize.training.trainer import DivergenceError, Trainer
 from stylize.training.verify import preview
 
 if TYPE_CHECKING:

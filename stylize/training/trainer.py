@@ -22,12 +22,11 @@ from stylize.training.checkpoint import RunState
 from stylize.training.distributed import ALONE, Workers
 from stylize.training.losses import LAYERS, Objective, weighted_sum
 from stylize.training.optimizer import Optimizer
+from stylize.training.schedule import learning_rate_factor
 from stylize.training.vgg import load_vgg16
 from stylize.training.vgg_statistics import centre, channel_statistics, pack
 
 STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
-WARMUP_STEPS = 20
-FINAL_LR = 0.05  # of the full rate, at the end
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
@@ -240,26 +239,6 @@ class Trainer:
             raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
         self.step, self.end, self.caution = state.step, state.end, state.caution
         self.history = list(state.header.losses)
-
-
-def learning_rate_factor(step: int, end: int) -> float:
-    """A linear warm-up, the full rate in the first half, then a linear decay to FINAL_LR.
-
-    As the first half does not depend on `end`, `patience` can end a training early. `step` counts
-    from 0.
-    """
-    warmup = min(1.0, (step + 1) / WARMUP_STEPS)
-    left = min(1.0, 2 * (1 - step / end))
-    return warmup * (FINAL_LR + (1 - FINAL_LR) * left)
-
-
-def crop_size(step: int, end: int, size: int) -> int:
-    """Half of `size` in the first half of a training, three quarters in the next quarter.
-
-    A step at half the size takes a quarter of the time. Multiples of 16, at least 32.
-    """
-    share = 0.5 if step < 0.5 * end else 0.75 if step < 0.75 * end else 1.0
-    return size if share == 1 else min(size, max(32, round(share * size / 16) * 16))
 
 
 def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
