@@ -13,7 +13,8 @@ from stylize.errors import UsageError
 from stylize.settings import Settings, check_choice, check_number, option
 
 AUTO = "auto"
-ARCHITECTURES = ("quarter", "johnson")
+DRAFT_REVISE = "draft-revise"
+ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
 PRECISIONS = (AUTO, "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
@@ -47,27 +48,37 @@ class NetworkConfig(Settings):
 
     `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
     and number of the residual blocks, `head_channels` the width at half the resolution, and
-    `noise_channels` the number of noise planes. The `johnson` architecture has fixed dimensions
-    and ignores all of these.
+    `noise_channels` the number of noise planes. `draft-revise` uses these for its draft, which has
+    `draft_size` pixels on the short side; its reviser has widths of its own and blocks at a quarter
+    of the resolution. The `johnson` architecture has fixed dimensions and ignores all of these.
     """
 
     architecture: str = option(
-        "quarter", "quarter (fast) or johnson (the network of the paper).", choices=ARCHITECTURES
+        "quarter",
+        "draft-revise (forms as large as in the picture), quarter (one pass, small strokes) or "
+        "johnson (the network of the paper).",
+        choices=ARCHITECTURES,
     )
     channels: int = option(64, least=1, most=1024)
     body_channels: int = option(128, least=1, most=1024)
     blocks: int = option(4, least=1, most=64)
     head_channels: int = option(32, least=1, most=1024)
     noise_channels: int = option(4, least=1, most=64)
+    draft_size: int = option(160, least=16, most=1024)
+    reviser_channels: int = option(48, least=1, most=1024)
+    reviser_blocks: int = option(2, least=0, most=64)
+    reviser_head_channels: int = option(24, least=1, most=1024)
 
 
 @dataclass(frozen=True)
 class TrainConfig(Settings):
     """How one style is trained. Sizes are in pixels; weights multiply the relative losses.
 
-    Training crops grow from half of `size` to `size`. `style_size` is the short side of the style
-    picture in training: its ratio to `size` sets how large the strokes are. `layer_weights`
-    multiply the style loss of single layers (1 where not named).
+    Training crops grow from half of `size` to `size`; `style_size` is the short side of the style
+    picture beside them. Their ratio sets how large the strokes are. A network that drafts is
+    trained in two stages: its draft at half of `size`, with the style picture at `style_size`, then
+    its reviser at `size`, with the picture at twice `style_size`. `layer_weights` multiply the
+    style loss of single layers (1 where not named).
 
     `base` is the style or the shipped base network that training starts from ("auto": the shipped
     base for the default network; empty: random weights). With `many`, training makes such a base:
@@ -77,12 +88,16 @@ class TrainConfig(Settings):
     steps: int = option(0, "Optimizer steps (0: a good number for that start).", least=0)
     batch_size: int = option(2, "Photos per step.", least=1)
     size: int = option(
-        256, "Side of the training crops at the end, in pixels.", least=32, most=4096
+        0,
+        "Side of the training crops at the end, in pixels (0: 320 for draft-revise, else 256).",
+        least=0,
+        most=4096,
     )
     style_size: int = option(
-        512,
-        "Short side of the style picture, in pixels. Larger makes larger strokes.",
-        least=32,
+        0,
+        "Short side of the style picture, in pixels (0: 160 for draft-revise, else 512). Larger "
+        "makes larger strokes.",
+        least=0,
         most=4096,
     )
     base: str = AUTO
@@ -101,6 +116,7 @@ class TrainConfig(Settings):
         1.0, "Weight of even colour where the photo's colour is even.", least=0
     )
     tv_weight: float = option(0.05, "Weight of smoothness (total variation).", least=0)
+    keep_weight: float = option(1.0, "Weight of a revision staying close to its draft.", least=0)
     lighting: float = option(
         1.0, "How much the light of the training photos varies, from 0 to 1.", least=0, most=1
     )

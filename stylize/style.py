@@ -15,6 +15,7 @@ from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
 from stylize.network.buffers import make_buffer
 from stylize.network.device import Compute, choose
+from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.network.strips import Rows, Run, Strips, cut
@@ -63,6 +64,7 @@ class Style:
     def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
         self.header = header
         self.compute = compute
+        self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         network = network.to(compute.device, compute.dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()
@@ -86,12 +88,15 @@ class Style:
             raise unreadable
         hold(self._network, photos, config.anchor_weight, config.anchor_floor)
 
-    def __call__(self, images: Tensor, masks: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, images: Tensor, masks: Tensor | None = None, stroke: float | None = None
+    ) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
 
         Any H, W >= 1. Each image is normalized by its own statistics, so the result equals that of
         the image alone (Ulyanov et al. 2016). With `masks`, (N, 1, H, W) in [0, 1], the statistics
-        are those of the masked part: the background influences only what is close to it.
+        are those of the masked part: the background influences only what is close to it. `stroke`
+        multiplies the size of the forms, for networks that paint a draft.
 
         Raises UsageError: `images` or `masks` have another shape or are not floating point.
         """
@@ -107,7 +112,8 @@ class Style:
                 )
             masks = masks.to(device, torch.float32)
         with torch.inference_mode():
-            result: Tensor = self._network(images.to(device, torch.float32), masks)
+            images_there = images.to(device, torch.float32)
+            result: Tensor = self._network(images_there, masks, **self._options(stroke))
         return result.to(images.device)
 
     def stylize(
@@ -136,7 +142,9 @@ class Style:
 
     def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
         """The largest (width, height) at which the network sees a photo of that size."""
-        return size if look.stroke is None else self._scales(size, look.stroke)[-1]
+        if look.stroke is None or self._drafts:
+            return size
+        return self._scales(size, look.stroke)[-1]
 
     @torch.inference_mode()
     def stylize_photos(
@@ -157,8 +165,8 @@ class Style:
         Raises OSError: the disk is full.
         """
         views = [_view(photo, look) for photo in photos]
-        if look.stroke is None:
-            painted = self._paint(views, need, folder)
+        if look.stroke is None or self._drafts:
+            painted = self._paint(views, need, folder, look.stroke)
         else:
             stroke = look.stroke
             painted = (self._paint_relative(view, stroke, need, folder) for view in views)
@@ -167,13 +175,23 @@ class Style:
             for photo, rows in zip(photos, painted, strict=True)
         ]
 
-    def _paint(self, views: Sequence[View], need: Need, folder: Path | None) -> Iterator[Rows]:
+    def _options(self, stroke: float | None) -> dict[str, float]:
+        """What the network is told besides the photo."""
+        return {} if stroke is None or not self._drafts else {"stroke": stroke}
+
+    def _paint(
+        self,
+        views: Sequence[View],
+        need: Need,
+        folder: Path | None,
+        stroke: float | None = None,
+    ) -> Iterator[Rows]:
         """The network's result for each view, by rows from the top."""
         if need.way is not Way.ONE_PASS:
             for view in views:
-                yield self._strips(view, need, folder)
+                yield self._strips(view, need, folder, stroke)
             return
-        result = self(self._images(views), self._weights(views))
+        result = self(self._images(views), self._weights(views), stroke)
         yield from (partial(_rows, image[None]) for image in result)
 
     def _images(self, views: Sequence[View]) -> Tensor:
@@ -188,7 +206,7 @@ class Style:
         weights = [to_mask(view.weights or whole) for view in views]
         return torch.stack(weights).to(self.compute.device)
 
-    def _strips(self, view: View, need: Need, folder: Path | None) -> Rows:
+    def _strips(self, view: View, need: Need, folder: Path | None, stroke: float | None) -> Rows:
         device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
         count = partial(count_strips, on_gpu=device.type == "cuda")
@@ -197,16 +215,16 @@ class Style:
             size = scaled(size, THUMBNAIL / max(size))
             whole = Run(device, count(size), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
-            self._stream(small, whole).rows(0, 1)  # a row needs the statistics of all norms
+            self._stream(small, whole, stroke).rows(0, 1)  # a row needs the statistics of all norms
             run.given = whole.found
-        return self._stream(view, run).advance
+        return self._stream(view, run, stroke).advance
 
-    def _stream(self, view: View, run: Run) -> Strips:
+    def _stream(self, view: View, run: Run, stroke: float | None) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
         mask = None
         if view.weights is not None:
             mask = _on_demand(view.rgb.size, 1, run, partial(_crop, view.weights, run.device))
-        result: Strips = self._network(image, mask)
+        result: Strips = self._network(image, mask, **self._options(stroke))
         return result
 
     def _scales(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many as there are cores, with one thread each
@@ -24,7 +25,19 @@ ROOT = Path(__file__).parent.parent
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
-TINY = NetworkConfig(channels=8, body_channels=8, blocks=1, head_channels=8, noise_channels=1)
+TINY = NetworkConfig(
+    architecture="quarter",
+    channels=8,
+    body_channels=8,
+    blocks=1,
+    head_channels=8,
+    noise_channels=1,
+    draft_size=32,
+    reviser_channels=8,
+    reviser_blocks=1,
+    reviser_head_channels=8,
+)
+TINY_DRAFT = replace(TINY, architecture="draft-revise")
 
 
 def forget_the_choice() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.instance_norm.layer import Anchor, InstanceNorm2d, Moments, moments
 
 
@@ -20,9 +21,11 @@ def hold(
     a mask (1, 1, H, W) or None.
 
     The first norm is left out: it removes differences in exposure, which the statistics of other
-    photos would not. Means and deviations are averaged, as `blend` does.
+    photos would not. So are the norms of a reviser, which sees no light that the draft has not
+    decided on. Means and deviations are averaged, as `blend` does.
     """
-    norms = [module for module in network.modules() if isinstance(module, InstanceNorm2d)]
+    part = network.draft if isinstance(network, DraftReviseNet) else network
+    norms = [module for module in part.modules() if isinstance(module, InstanceNorm2d)]
     for norm in norms:
         norm.anchor = None
     found: dict[nn.Module, list[Moments]] = {norm: [] for norm in norms}

@@ -10,12 +10,14 @@ the network holds for each pixel of a photo: in one pass, in strips.
 from torch import nn
 
 from stylize.config import NetworkConfig
+from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.johnson import JohnsonNet
 from stylize.network.transformer import TransformerNet
 
 
 def build_network(config: NetworkConfig) -> nn.Module:
     """A network of the given shape, freshly initialised from torch's random state."""
+    kinds = {"draft-revise": DraftReviseNet, "quarter": TransformerNet}
     if config.architecture == "johnson":
         return JohnsonNet()
-    return TransformerNet(config)
+    return kinds[config.architecture](config)

@@ -1,7 +1,7 @@
 """Conditional instance norm: one network, many styles (Dumoulin et al. 2017, section 2.2)."""
 
 import copy
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -34,14 +34,14 @@ class ManyStyles(nn.Module):
         for norm in norms:
             norm.requires_grad_(False)  # replaced in `forward`
 
-    def forward(self, image: Tensor, style: int, seeds: Tensor | None = None) -> Tensor:
-        """The network with the norms of style number `style`."""
+    def forward(self, image: Tensor, style: int, **options: Any) -> Tensor:
+        """The network with the norms of style number `style`, called with `options`."""
         norms: dict[str, Tensor] = {
             f"{place}.{name}": parameter
             for place, norm in zip(self._places, self._norms_of(style), strict=True)
             for name, parameter in norm.named_parameters()
         }
-        result: Tensor = functional_call(self.network, norms, (image,), {"seeds": seeds})
+        result: Tensor = functional_call(self.network, norms, (image,), options)
         return result
 
     def _norms_of(self, style: int) -> nn.ModuleList:

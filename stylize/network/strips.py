@@ -8,8 +8,9 @@ the statistics of the whole picture, and the result equals one pass, apart from 
 are computed twice: only where a blur follows a convolution without a norm in between.
 """
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from stylize.network.buffers import Buffer
 from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine, moments
+from stylize.network.resample import resize, resize_as, row_weights
 from stylize.network.transformer import white_noise
 
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
@@ -41,6 +43,10 @@ class Run:
 
     def strips(self, height: int) -> Iterator[tuple[int, int]]:
         return cut(height, self.count)
+
+    def at(self, scale: float) -> "Run":
+        """The run of a smaller picture in the same pass: in as many strips as its pixels need."""
+        return replace(self, count=math.ceil(self.count * min(1.0, scale)), strip=0)
 
 
 def cut(height: int, count: int) -> Iterator[tuple[int, int]]:
@@ -99,6 +105,14 @@ class Strips:
     __mul__ = _on_each("__mul__")
     __truediv__ = _on_each("__truediv__")
 
+    def __add__(self, other: "Strips") -> "Strips":
+        ours, theirs = self.rows, other.rows
+        return self.derive(self.shape, lambda *strip: ours(*strip) + theirs(*strip))
+
+    def whole(self) -> Tensor:
+        """All rows, computed strip by strip."""
+        return torch.cat([self.advance(*strip) for strip in self.run.strips(self.shape[2])], dim=2)
+
     def __getitem__(self, key: tuple[Any, slice, slice]) -> "Strips":
         """`x[..., a:b, c:d]`."""
         _, vertical, horizontal = key
@@ -109,6 +123,24 @@ class Strips:
             (*self.shape[:2], end - first, right - left),
             lambda top, bottom: rows(first + top, first + bottom)[..., left:right],
         )
+
+
+class Kept:
+    """A picture that is read more than once: its rows are computed once, and kept in fp32."""
+
+    def __init__(self, x: Strips) -> None:
+        self.source: Strips | None = x
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        if self.source is not None:
+            x = self.source
+            for strip in x.run.strips(x.shape[2]):
+                rows = x.advance(*strip)
+                if strip[0] == 0:  # only now: earlier stages may have needed the memory
+                    self.buffer = x.run.allocate(tuple(x.shape), torch.float32)
+                self.buffer.write(strip[0], rows.float())
+            self.source = None
+        return self.buffer.read(top, bottom)
 
 
 class Normalized:
@@ -293,7 +325,38 @@ def _interpolate(x: Strips, size: None, scale_factor: int, mode: str, **options:
     return _larger(x, scale_factor, lambda strip, by: F.interpolate(strip, None, by), x.shape[1])
 
 
-RULES: dict[Any, Callable[..., Strips]] = {
+def _resize(x: Strips, size: tuple[int, int]) -> Strips | Tensor:
+    run = x.run.at(size[0] * size[1] / (x.shape[2] * x.shape[3]))
+    result = Strips(run, (1, x.shape[1], *size), torch.float32, _resized(x.rows, x.shape, size))
+    return result.whole() if run.count == 1 else result
+
+
+def _resize_as(x: Strips | Tensor, like: Strips) -> Strips:
+    size = (like.shape[2], like.shape[3])
+    source = Kept(x).rows if isinstance(x, Strips) else _rows_of(x)
+    rows = _resized(source, x.shape, size)
+    return Strips(like.run, (1, x.shape[1], *size), torch.float32, rows)
+
+
+def _rows_of(x: Tensor) -> Rows:
+    return lambda top, bottom: x[:, :, top:bottom]
+
+
+def _resized(source: Rows, shape: tuple[int, ...], size: tuple[int, int]) -> Rows:
+    """`resize` by rows: columns by torch, rows by their weights."""
+
+    def rows(top: int, bottom: int) -> Tensor:
+        places, shares = row_weights(range(top, bottom), shape[2], size[0])
+        strip = source(places.start, places.stop)
+        return shares.to(strip.device) @ resize(strip, (len(places), size[1]))
+
+    return rows
+
+
+RULES: dict[Any, Callable[..., Strips | Tensor]] = {
+    resize: _resize,
+    resize_as: _resize_as,
+    torch.logit: lambda x: x.each(torch.logit),
     InstanceNorm2d.forward: _norm,
     white_noise: _noise,
     torch.sigmoid: lambda x: x.each(torch.sigmoid),

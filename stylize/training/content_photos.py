@@ -55,10 +55,14 @@ class ContentPhotos:
     Photos are decoded once and cached at twice the crop size, up to `cache` bytes.
     """
 
-    def __init__(self, photos: Sequence[Path], size: int, seed: int, cache: float) -> None:
-        """`size` is that of the largest crops, in pixels."""
+    def __init__(
+        self, photos: Sequence[Path], size: int, seed: int, cache: float, least: float = 0.5
+    ) -> None:
+        """`size` is that of the largest crops, in pixels. Crops show at least `least` of a photo's
+        short side."""
         self.photos = photos
         self.size = size
+        self.least = least
         self.seed = seed
         self.unusable: dict[Path, str] = {}
         self._cache: dict[Path, Image.Image] = {}
@@ -105,7 +109,7 @@ class ContentPhotos:
     def _crop(self, photo: Image.Image, size: int, choose: random.Random) -> Tensor:
         short = min(photo.size)
         # The content of a crop does not depend on its size: smaller crops are reduced.
-        side = choose.randint(max(self.size, short // 2), short)
+        side = choose.randint(max(self.size, int(self.least * short)), short)
         left = choose.randint(0, photo.width - side)
         top = choose.randint(0, photo.height - side)
         box = (left, top, left + side, top + side)

@@ -19,7 +19,6 @@ from stylize.training.checkpoint import RunState
 from stylize.training.content_photos import ContentPhotos
 from stylize.training.previews import PreviewSheet, losses_plot, losses_table, summary
 from stylize.training.run_folder import RunFolder
-from stylize.training.schedule import crop_size
 from stylize.training.tensorboard import Board
 from stylize.training.trainer import DivergenceError, Trainer
 from stylize.training.verify import preview
@@ -133,7 +132,7 @@ class TrainingLoop:
     def _plan(self) -> Generator["Tensor", None, None]:
         """Start prefetching the crops for the steps from here to the end."""
         trainer, config = self._trainer, self._trainer.config
-        self._sizes = [crop_size(step, trainer.end, config.size) for step in range(trainer.end)]
+        self._sizes = [trainer.crop_size(step) for step in range(trainer.end)]
         left = [size**2 for size in reversed(self._sizes)]
         self._pixels_left = [*accumulate(left, initial=0)][::-1]  # at each step
         return self._crops.batches(

@@ -1,9 +1,11 @@
 """The training objective: content, style, tone, evenness and total-variation losses, by name.
 
-Johnson et al. 2016, section 3.2, with three changes. Content and style losses are divided by the
-energy of their target, so that one set of weights suits every style and layer. Two losses are new;
-without them, networks paint clouds and halos on a white background: the tone loss keeps light areas
-lighter than dark ones, and the evenness loss keeps areas of one colour even.
+Johnson et al. 2016, section 3.2, with these changes. Content and style losses are divided by the
+energy of their target, so that one set of weights suits every style and layer. Gram matrices are
+guided (Gatys et al. 2017, "Controlling perceptual factors", section 4): light areas of a photo are
+compared with light areas of the style picture, dark ones with dark ones. They are taken at several
+scales, so that large forms count as much as fine strokes. Two losses are new: the tone loss keeps
+light areas lighter than dark ones, and the evenness loss keeps areas of one colour even.
 """
 
 import math
@@ -17,26 +19,73 @@ from stylize.config import STYLE_LAYERS, TrainConfig
 from stylize.training.vgg import VGG16Features
 
 CONTENT_LAYER = "relu3_3"
+SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
+CLASSES = 4  # of lightness, each with Gram matrices of its own
+GUIDE_BLUR = 1 / 24  # of the short side: standard deviation; details have no class of their own
+GUIDE_LEVELS = 64  # of lightness: plain white with some noise is one of them
 LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
+LEAST_PIXELS = 1e-4  # of a class: an empty one has an empty Gram matrix, not a division by zero
 EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
 CELL = 16  # pixels: larger than a stroke, smaller than a product
 MOST_CELLS = 32  # per side: the evenness loss compares all pairs
+KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
 
 
-def gram_matrix(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, C, C) fp32: channel correlations, divided by C * H * W.
+def lightness_classes(image: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, CLASSES, H, W): the share of each pixel in each class, dark to light.
 
-    The product has the precision of `features`: it sums in fp32 internally, bf16 has the range of
-    fp32, and fp32 copies of the first layers would cost more than the product.
+    A pixel's place among the classes is the rank of its blurred luma within the image, so the light
+    and the contrast of a photo do not matter. Pixels of one luma have one rank, their mean: plain
+    ground is of one class, whatever share of the picture it fills. Neighbouring classes overlap
+    linearly. The ranks of the style picture decide what is the same class there.
     """
-    _, channels, height, width = features.shape
-    pixels = features.permute(0, 2, 3, 1).flatten(1, 2)
-    return (pixels.transpose(1, 2) @ pixels).float() / (channels * height * width)
+    luma = _luma(image)
+    deviation = GUIDE_BLUR * min(luma.shape[-2:])
+    reach = math.ceil(2 * deviation)
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(luma)
+    taps = taps / taps.sum()
+    luma = F.pad(luma[:, None], (reach, reach, reach, reach), mode="replicate")
+    luma = F.conv2d(F.conv2d(luma, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
+    levels = (luma * GUIDE_LEVELS).round().flatten(1)
+    ordered = levels.sort(dim=1).values
+    below, up_to = (torch.searchsorted(ordered, levels, right=right) for right in (False, True))
+    rank = (below + up_to) / (2 * levels.shape[1])
+    place = (CLASSES * rank - 0.5).clamp(0, CLASSES - 1).view_as(luma)
+    numbers = torch.arange(CLASSES, device=luma.device).view(1, -1, 1, 1)
+    return (1 - (place - numbers).abs()).clamp_min(0)
+
+
+def guided_gram_matrices(features: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+    """Gram matrices of each class, (N, K, C, C) fp32, and the share of each, (N, K).
+
+    `features` are (N, C, h, w), `classes` (N, K, H, W) with a sum of 1 at each pixel. Each pixel
+    counts in a matrix as much as it belongs to the class; divided by C and that sum of weights.
+    """
+    height, width = features.shape[-2:]
+    classes = F.adaptive_avg_pool2d(classes, (height, width)).flatten(2)
+    pixels = features.flatten(2)
+    sums = classes.sum(2)
+    grams = [
+        ((pixels * weight[:, None].to(pixels.dtype)) @ pixels.transpose(1, 2)).float()
+        for weight in classes.unbind(1)
+    ]
+    scale = features.shape[1] * sums.clamp_min(LEAST_PIXELS)
+    return torch.stack(grams, 1) / scale[..., None, None], sums / classes.shape[2]
+
+
+def guided_loss(grams: Tensor, shares: Tensor, targets: Tensor) -> Tensor:
+    """Mean over the batch of each class's |G - T|^2 / |T|^2, weighted by its share of the image.
+
+    `grams` (N, K, C, C), `shares` (N, K) and `targets` (1, K, C, C) as `guided_gram_matrices`.
+    """
+    distance = (grams - targets).square().sum((2, 3))
+    energy = targets.square().sum((2, 3)).clamp_min(1e-12)
+    return (shares * distance / energy).sum(1).mean()
 
 
 def relative_square(difference: Tensor, target: Tensor) -> Tensor:
@@ -61,9 +110,13 @@ def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def _tones(image: Tensor) -> Tensor:
-    luma = (image.float() * torch.tensor(LUMA, device=image.device).view(3, 1, 1)).sum(1)
-    cells = F.avg_pool2d(luma, CELL).flatten(1)
+    cells = F.avg_pool2d(_luma(image), CELL).flatten(1)
     return cells - cells.mean(1, keepdim=True)
+
+
+def _luma(image: Tensor) -> Tensor:
+    """(N, 3, H, W) -> (N, H, W)."""
+    return (image.float() * torch.tensor(LUMA, device=image.device).view(3, 1, 1)).sum(1)
 
 
 def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
@@ -89,6 +142,16 @@ def _distances(image: Tensor) -> Tensor:
     return (cells[..., :, None] - cells[..., None, :]).square().sum(1)
 
 
+def keep_loss(image: Tensor, draft: Tensor) -> Tensor:
+    """How far a revision strays from its draft: both (N, 3, H, W), the draft of half the size.
+
+    Mean squared distance of means over 4 x 4 pixels of the revision, whose strokes are free, in
+    units of KEEP_NEAR squared.
+    """
+    small, wanted = F.avg_pool2d(image.float(), 4), F.avg_pool2d(draft.float(), 2)
+    return (small - wanted).square().mean() / KEEP_NEAR**2
+
+
 def total_variation(image: Tensor) -> Tensor:
     """Mean absolute difference of neighbouring pixels, down plus across."""
     down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
@@ -99,8 +162,8 @@ def total_variation(image: Tensor) -> Tensor:
 class Objective:
     """The losses of a stylized photo against its content and the style.
 
-    `style_grams` holds the style's Gram matrices by layer, (1, C, C) each; for several pictures,
-    their weighted mean.
+    `style_grams` holds the style's guided Gram matrices by scale and layer, (1, K, C, C) each; for
+    several pictures, their weighted mean.
     """
 
     def __init__(
@@ -110,15 +173,28 @@ class Objective:
         equal by default."""
         self.vgg = vgg
         weights = weights or [1.0] * len(pictures)
-        self.style_grams: dict[str, Tensor] = {}
+        self.style_grams: dict[tuple[int, str], Tensor] = {}
         self.variety = 0.0
         for picture, weight in zip(pictures, weights, strict=True):
+            share = weight / sum(weights)
             with torch.no_grad():
-                features = vgg(picture, STYLE_LAYERS)
-            for name in STYLE_LAYERS:
-                share = gram_matrix(features[name]) * (weight / sum(weights))
-                self.style_grams[name] = self.style_grams.get(name, 0) + share
-            self.variety += float(_distances(picture).mean()) * weight / sum(weights)
+                for place, (grams, _) in self._grams(picture, picture).items():
+                    self.style_grams[place] = self.style_grams.get(place, 0) + share * grams
+            self.variety += float(_distances(picture).mean()) * share
+
+    def _grams(
+        self, image: Tensor, photo: Tensor, features: Mapping[str, Tensor] | None = None
+    ) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
+        """Guided Gram matrices and shares of `image` at all scales and layers; the classes are
+        those of `photo`. `features` are those of the whole image, if they are known."""
+        classes = lightness_classes(photo)
+        found = {}
+        for scale in SCALES:
+            if scale > 1 or features is None:
+                features = self.vgg(F.avg_pool2d(image, scale), STYLE_LAYERS)
+            for layer in STYLE_LAYERS:
+                found[scale, layer] = guided_gram_matrices(features[layer], classes)
+        return found
 
     def content_target(self, photo: Tensor) -> Tensor:
         """The activations of `photo` at the content layer, without gradients."""
@@ -129,16 +205,20 @@ class Objective:
     def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of `image`, made from `photo` with that `content_target`.
 
-        By name: `content`, `style <layer>` ..., `tone`, `even`, `tv`.
+        By name: `content`, `style <layer>` ..., `tone`, `even`, `tv`. H, W >= 16.
         """
         features = self.vgg(image, LAYERS)
         losses = {
             "content": relative_square(features[CONTENT_LAYER] - content_target, content_target)
         }
-        for name in STYLE_LAYERS:
-            target = self.style_grams[name]
-            difference = gram_matrix(features[name]) - target
-            losses[f"style {name}"] = relative_square(difference, target)
+        grams = self._grams(image, photo, features)
+        for layer in STYLE_LAYERS:
+            losses[f"style {layer}"] = torch.stack(
+                [
+                    weight * guided_loss(*grams[scale, layer], self.style_grams[scale, layer])
+                    for scale, weight in SCALES.items()
+                ]
+            ).sum()
         losses["tone"] = tone_loss(image, photo)
         losses["even"] = evenness_loss(image, photo) / (self.variety + EVEN_FLOOR)
         losses["tv"] = total_variation(image)

@@ -1,7 +1,29 @@
-"""What changes in the course of a training: the learning rate and the size of the crops."""
+"""What changes in the course of a training: its stage, the learning rate, the size of the crops."""
 
+from dataclasses import dataclass
+
+from stylize.config import DRAFT_REVISE
+
+DRAFT_SHARE = 0.5  # of the steps, for networks that draft
 WARMUP_STEPS = 20
 FINAL_LR = 0.05  # of the full rate, at the end
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The steps from `first` to `end` (exclusive); `revises` if they train a reviser."""
+
+    first: int
+    end: int
+    revises: bool = False
+
+
+def stages(architecture: str, steps: int) -> list[Stage]:
+    """The stages of a training of that many steps: the draft before the reviser."""
+    if architecture != DRAFT_REVISE:
+        return [Stage(0, steps)]
+    drafts = max(1, round(DRAFT_SHARE * steps))
+    return [Stage(0, drafts), Stage(drafts, steps, revises=True)]
 
 
 def learning_rate_factor(step: int, end: int) -> float:

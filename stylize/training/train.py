@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
-from stylize.config import AUTO, Card, NetworkConfig, TrainConfig
+from stylize.config import AUTO, DRAFT_REVISE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
 from stylize.files import digest, make_folder, write_file
@@ -33,6 +33,7 @@ from stylize.training.tensorboard import Board
 from stylize.training.trainer import Trainer, resolved
 
 THUMBNAIL_SIZE = 128
+OF_PHOTOS, OF_WHOLE_PHOTOS = 0.5, 0.75  # the least of a photo's short side in a crop
 CACHE_SHARE, MOST_CACHE = 0.25, 4e9  # of the free memory; bytes
 
 
@@ -82,8 +83,12 @@ def train(
         compute = choose(device, config.precision)
         backend(compute.device.type)  # one that cannot run is an error now
         start, base_sha256, config = _start(config, network, name)
-        config = resolved(config, compute)
-        styles = [with_short_side(read_photo(path).rgb, config.style_size) for path in paths]
+        config = resolved(config, network.architecture, compute)
+        drafts = network.architecture == DRAFT_REVISE
+        if drafts:
+            network = replace(network, draft_size=config.size // 2)
+        short = config.style_size * (2 if drafts else 1)
+        styles = [with_short_side(read_photo(path).rgb, short) for path in paths]
         described = _describe(paths, styles, weights, config, card or Card())
         header = StyleHeader(name, network, config, described, base_sha256=base_sha256)
         photos, skipped = usable_photos(content, config.size, without=output)
@@ -110,7 +115,7 @@ def train(
         yield TrainingStarted(name, len(photos), trainer.step, trainer.end, trainer.parameters)
         if find_spec("matplotlib") is None:
             yield Note('no plot of the losses: it needs pip install "stylize[plot]"')
-        crops = ContentPhotos(photos, config.size, config.seed, _cache_size(workers))
+        crops = _crops(photos, config, network, workers)
         sheet = PreviewSheet(styles, photos, config.seed) if workers.first else None
         yield from TrainingLoop(trainer, crops, fingerprint, folder, sheet, board, past).run(stop)
     finally:
@@ -119,8 +124,12 @@ def train(
         leave()
 
 
-def _cache_size(workers: Workers) -> float:
-    return min(MOST_CACHE, CACHE_SHARE * free_memory()) / workers.count
+def _crops(
+    photos: list[Path], config: TrainConfig, network: NetworkConfig, workers: Workers
+) -> ContentPhotos:
+    cache = min(MOST_CACHE, CACHE_SHARE * free_memory()) / workers.count
+    least = OF_WHOLE_PHOTOS if network.architecture == DRAFT_REVISE else OF_PHOTOS
+    return ContentPhotos(photos, config.size, config.seed, cache, least)
 
 
 def _start(
@@ -138,7 +147,7 @@ def _start(
         )
     path = find_named_base(base) if config.only_norm else find_base(base)
     start, header = load_network(path)
-    if header.network != network:
+    if replace(header.network, draft_size=network.draft_size) != network:
         raise UsageError(f"{path} is a network of another shape", "use --from scratch")
     if config.only_norm and header.training.only_norm:
         raise UsageError(f"{path} needs a base itself", "start from that base")

@@ -5,28 +5,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.config import VGG_SOURCES, TrainConfig
+from stylize.config import DRAFT_REVISE, VGG_SOURCES, TrainConfig
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import ManyStyles, norm_names
 from stylize.network.device import Compute
+from stylize.network.draft_revise import STEP
+from stylize.network.resample import resize
 from stylize.network.style_header import StyleHeader
 from stylize.photos.lighting import random_light, relight
-from stylize.photos.photo import to_tensor
+from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.checkpoint import RunState
 from stylize.training.distributed import ALONE, Workers
-from stylize.training.losses import LAYERS, Objective, weighted_sum
+from stylize.training.losses import LAYERS, Objective, keep_loss, weighted_sum
 from stylize.training.optimizer import Optimizer
-from stylize.training.schedule import learning_rate_factor
-from stylize.training.vgg import load_vgg16
+from stylize.training.schedule import Stage, crop_size, learning_rate_factor, stages
+from stylize.training.vgg import VGG16Features, load_vgg16
 from stylize.training.vgg_statistics import centre, channel_statistics, pack
 
 STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
+LEAST_SIZE = 32  # pixels
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
@@ -45,7 +49,8 @@ class DivergenceError(TrainingError):
 class Trainer:
     """The network, its optimizer and its objective, at `step` of `end` steps.
 
-    With `TrainConfig.many`, the steps take the pictures in turn.
+    With `TrainConfig.many`, the steps take the pictures in turn. A network that drafts has two
+    stages: its draft is trained, and then stays as it is while its reviser is trained.
     """
 
     def __init__(
@@ -56,7 +61,8 @@ class Trainer:
         workers: Workers = ALONE,
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """`pictures` are at their working size; `start` are the initial weights (None: random)."""
+        """`pictures` are at least as large as training needs them; `start` are the initial weights
+        (None: random)."""
         self.name = header.name
         self.config = header.training
         self.compute = compute
@@ -67,16 +73,17 @@ class Trainer:
         self.history: list[tuple[int, dict[str, float]]] = []
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # pixel mean and deviation stay in fp32
-        targets = [to_tensor(picture)[None].to(compute.device) for picture in pictures]
-        weights = [picture.weight for picture in header.pictures]
         self._header = header
-        if self.config.many:
-            self.objectives = [Objective(vgg, [target]) for target in targets]
-        else:
-            self.objectives = [Objective(vgg, targets, weights)]
-            if self.config.vgg == VGG_SOURCES[0]:  # the features that an audit uses
-                looks = centre([channel_statistics(vgg, target) for target in targets], weights)
-                self._header = replace(header, target=pack(looks))
+        self._stages = stages(header.network.architecture, self.config.steps)
+        self._objectives = {
+            stage: self._make_objectives(vgg, pictures, stage) for stage in self._stages
+        }
+        if not self.config.many and self.config.vgg == VGG_SOURCES[0]:
+            # The features that an audit uses.
+            targets = self._targets(pictures, self._stages[-1])
+            looks = [channel_statistics(vgg, target) for target in targets]
+            weights = [picture.weight for picture in header.pictures]
+            self._header = replace(header, target=pack(centre(looks, weights)))
         torch.manual_seed(self.config.seed)
         self.network = self._build(start)
         self.average = self._build(start).requires_grad_(False).eval()
@@ -86,7 +93,39 @@ class Trainer:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name in names)
         self.optimizer = Optimizer(self.network.named_parameters())
-        self._wrapped = workers.wrap(self.network, in_part=self.config.many)
+        in_part = self.config.many or len(self._stages) > 1
+        self._wrapped = workers.wrap(self.network, in_part=in_part)
+
+    def _targets(self, pictures: Sequence[Image.Image], stage: Stage) -> list[Tensor]:
+        """The style pictures as large as `stage` compares with them: (1, 3, H, W)."""
+        short = self.config.style_size * (2 if stage.revises else 1)
+        device = self.compute.device
+        return [to_tensor(with_short_side(each, short))[None].to(device) for each in pictures]
+
+    def _make_objectives(
+        self, vgg: VGG16Features, pictures: Sequence[Image.Image], stage: Stage
+    ) -> list[Objective]:
+        targets = self._targets(pictures, stage)
+        if self.config.many:
+            return [Objective(vgg, [target]) for target in targets]
+        return [Objective(vgg, targets, [picture.weight for picture in self._header.pictures])]
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the next step."""
+        return next((stage for stage in self._stages if self.step < stage.end), self._stages[-1])
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """One for each style."""
+        return self._objectives[self.stage]
+
+    def crop_size(self, step: int) -> int:
+        """The side of the photos of that step, in pixels."""
+        size = self.config.size
+        if len(self._stages) == 1:
+            return crop_size(step, self.end, size)
+        return size if step >= self._stages[1].first else size // 2
 
     def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
         network = build_network(self._header.network)
@@ -120,12 +159,15 @@ class Trainer:
         seen = photos
         if config.lighting:
             seen = relight(photos, [random_light(place, config.lighting) for place in places])
-        inputs = {"seeds": torch.tensor(places)} | self._style(self.step)
+        inputs: dict[str, Any] = {"seeds": torch.tensor(places)} | self._style(self.step)
         objective = self.objectives[self.step % len(self.objectives)]
         with self.autocast():
             target = objective.content_target(photos)
+            result, draft = self._paint(seen, inputs)
             # In any light, the target is the photo as it was.
-            losses = objective(self._wrapped(seen, **inputs), photos, target)
+            losses = objective(result, photos, target)
+            if len(self._stages) > 1:
+                losses["keep"] = torch.zeros(()) if draft is None else keep_loss(result, draft)
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
         row = dict(zip(losses, values, strict=True))
@@ -135,7 +177,9 @@ class Trainer:
         if not norm.isfinite():
             self.optimizer.zero_grad()
             raise DivergenceError(f"the gradient is {norm.item()} at step {self.step + 1}")
-        self.optimizer.step(config.lr * self.caution * learning_rate_factor(self.step, self.end))
+        stage, end = self.stage, self.stage.end if len(self._stages) > 1 else self.end
+        factor = learning_rate_factor(self.step - stage.first, end - stage.first)
+        self.optimizer.step(config.lr * self.caution * factor)
         self.step += 1
         # A short memory at first, to forget the untrained weights soon.
         decay = min(AVERAGE_DECAY, self.step / (self.step + 9))
@@ -143,9 +187,20 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
             for average, parameter in pairs:
                 average.lerp_(parameter, 1 - decay)
+        if self.stage is not stage:  # the draft is finished: what is saved is what is revised
+            self.network.load_state_dict(self.average.state_dict())
         self.history.append((self.step, row))
         self._stop_on_plateau()
         return row, self._total(row)
+
+    def _paint(self, photos: Tensor, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """The network's result and, in the second stage, the draft that it has revised."""
+        if not self.stage.revises:
+            return self._wrapped(photos, **inputs), None
+        side = self.config.size // 2
+        with torch.no_grad():
+            draft = self.network(resize(photos, (side, side)), **inputs)
+        return self._wrapped(photos, draft=draft, **inputs), draft
 
     def _style(self, index: int) -> dict[str, int]:
         return {"style": index % len(self.objectives)} if self.config.many else {}
@@ -257,16 +312,31 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
                 )
 
 
-def resolved(config: TrainConfig, compute: Compute) -> TrainConfig:
+def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainConfig:
     """The settings with automatic choices filled in, as they go into the style file.
 
-    Raises UsageError: `patience` is too long to have an effect.
+    Raises UsageError: a size does not suit the network, or `patience` has no effect.
     """
+    drafts = architecture == DRAFT_REVISE
     steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    size = config.size or (320 if drafts else 256)
+    style_size = config.style_size or (160 if drafts else 512)
+    if min(size, style_size) < LEAST_SIZE:
+        raise UsageError(f"{min(size, style_size)} px are too few", f"give {LEAST_SIZE} or more")
+    if drafts and size % (2 * STEP):
+        raise UsageError(f"size is {size}", f"it must be a multiple of {2 * STEP} for this network")
+    if drafts and config.patience:
+        raise UsageError("patience is for training in one stage", f"{architecture} has two")
     if 4 * config.patience > steps:
         raise UsageError(
             f"patience is {config.patience} for {steps} steps",
             f"it can be at most a quarter of them, {steps // 4}",
         )
-    device, precision = compute.device.type, compute.precision
-    return replace(config, steps=steps, device=device, precision=precision)
+    return replace(
+        config,
+        steps=steps,
+        size=size,
+        style_size=style_size,
+        device=compute.device.type,
+        precision=compute.precision,
+    )

@@ -3,7 +3,7 @@ from functools import partial
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import TINY
+from conftest import TINY, TINY_DRAFT
 from torch import nn
 
 from stylize.config import NetworkConfig
@@ -23,14 +23,18 @@ from stylize.network.transformer import (
 
 def network(architecture: str) -> nn.Module:
     torch.manual_seed(0)
-    config = TINY if architecture == "quarter" else NetworkConfig(architecture="johnson")
-    return build_network(config).eval().requires_grad_(False)
+    configs = {
+        "draft-revise": TINY_DRAFT,
+        "quarter": TINY,
+        "johnson": NetworkConfig(architecture="johnson"),
+    }
+    return build_network(configs[architecture]).eval().requires_grad_(False)
 
 
-both = pytest.mark.parametrize("architecture", ["quarter", "johnson"])
+every = pytest.mark.parametrize("architecture", ["draft-revise", "quarter", "johnson"])
 
 
-@both
+@every
 def test_every_size_from_1_to_70(architecture):
     net = network(architecture)
     for side in range(1, 71):
@@ -43,7 +47,7 @@ def test_every_size_from_1_to_70(architecture):
             assert 0 <= out.min() <= out.max() <= 1
 
 
-@both
+@every
 @pytest.mark.parametrize("size", [(64, 64), (33, 50)])
 def test_a_batch_equals_singles(architecture, size):
     net = network(architecture)
@@ -52,7 +56,7 @@ def test_a_batch_equals_singles(architecture, size):
     assert torch.allclose(net(images), singles, atol=1e-5)
 
 
-@both
+@every
 def test_a_batch_equals_singles_in_bf16(architecture):
     net = network(architecture).to(torch.bfloat16)
     images = torch.rand(3, 3, 40, 40)
@@ -60,15 +64,16 @@ def test_a_batch_equals_singles_in_bf16(architecture):
     assert torch.allclose(net(images), singles, atol=1 / 255)
 
 
-def test_a_gain_and_an_offset_of_the_photo_cancel():
+@pytest.mark.parametrize("architecture", ["draft-revise", "quarter"])
+def test_a_gain_and_an_offset_of_the_photo_cancel(architecture):
     """Convolution and instance norm take them away before anything else is added."""
-    net = network("quarter")
+    net = network(architecture)
     image = torch.rand(1, 3, 64, 48)
     offset = torch.tensor([0.1, 0.2, 0.05]).view(1, 3, 1, 1)
     assert torch.allclose(net(image), net(image * 0.4 + offset), atol=2e-3)
 
 
-@both
+@every
 @pytest.mark.parametrize("size", [(64, 64), (33, 50), (1, 3)])
 def test_a_mask_of_ones_is_as_none(architecture, size):
     net = network(architecture)
@@ -77,7 +82,7 @@ def test_a_mask_of_ones_is_as_none(architecture, size):
     assert torch.allclose(net(images, torch.zeros(2, 1, *size)), net(images), atol=1e-4)
 
 
-@both
+@pytest.mark.parametrize("architecture", ["quarter", "johnson"])
 def test_what_lies_far_outside_of_the_mask_does_not_count(architecture):
     """Further away than the layers reach (some 60 pixels), it could only come in by statistics."""
     net = network(architecture)

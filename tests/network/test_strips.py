@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import DEVICE, draw_picture
+from conftest import DEVICE, TINY_DRAFT, draw_picture
 
 from stylize import load_style
 from stylize.config import NetworkConfig
@@ -41,6 +41,12 @@ def johnson() -> torch.nn.Module:
     network.deconv3.conv2d.weight *= 100
     network.deconv3.conv2d.bias += 128
     return network
+
+
+def drafting() -> torch.nn.Module:
+    """Untrained; its draft is smaller than most of the pictures here."""
+    torch.manual_seed(0)
+    return build_network(TINY_DRAFT).eval().to(DEVICE)
 
 
 def photo(height: int, width: int) -> torch.Tensor:
@@ -102,7 +108,16 @@ def test_the_network_of_the_paper():
         assert difference(in_strips(network, image, count), network(image)) < 0.01
 
 
-@pytest.mark.parametrize("make", [lambda: trained("fp32"), johnson], ids=["quarter", "johnson"])
+def test_a_draft_and_its_revisions():
+    network = drafting()
+    for height, width, count in [*AWKWARD, (600, 400, 9), (1000, 300, 16)]:
+        image = photo(height, width)
+        assert difference(in_strips(network, image, count), network(image)) < 0.01
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: trained("fp32"), johnson, drafting], ids=["quarter", "johnson", "draft"]
+)
 def test_with_a_mask_that_leaves_strips_empty(make):
     network, image = make(), photo(150, 90)
     mask = torch.zeros(1, 1, 150, 90, device=DEVICE)
