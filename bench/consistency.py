@@ -101,7 +101,7 @@ def main() -> None:
     options = read_options()
     compute = choose(options.device)
     config = TrainConfig(steps=options.steps, size=options.size, base="", lighting=0)
-    config = resolved(config, compute)
+    config = resolved(config, NetworkConfig().architecture, compute)
     style = read_style(options.picture, config.style_size)
     content = read_content(options.content, options.size)
     paths = [path for folder in options.photos for path in some_photos(folder, options.count)]

@@ -17,7 +17,6 @@ from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.content_photos import ContentPhotos, usable_photos
 from stylize.training.losses import weighted_sum
-from stylize.training.schedule import crop_size
 from stylize.training.trainer import Trainer
 
 CACHE = 2e9  # bytes
@@ -72,10 +71,10 @@ def learn(
     config = trainer.config
     crops = ContentPhotos(content, config.size, config.seed, CACHE)
     batches = crops.batches(
-        lambda step: crop_size(step, config.steps, config.size),
+        trainer.crop_size,
         config.batch_size,
         0,
-        slice(config.batch_size),
+        trainer.share,
     )
     curve, seconds = Curve(), 0.0
     for step in track(range(1, config.steps + 1), name):

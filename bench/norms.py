@@ -92,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     compute = choose(options.device)
     config = TrainConfig(steps=options.steps, size=options.size, base="", lighting=0)
-    config = resolved(config, compute)
+    config = resolved(config, NetworkConfig().architecture, compute)
     style = read_style(options.picture, config.style_size)
     header = StyleHeader("x", NetworkConfig(), config, [StylePicture("", "", "", "", "")])
     content = read_content(options.content, options.size)

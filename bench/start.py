@@ -41,7 +41,8 @@ def main() -> None:
     compute = choose(options.device)
     path = find_base(options.base)
     base, base_header = load_network(path)
-    scratch = resolved(TrainConfig(steps=options.steps, base=""), compute)
+    architecture = base_header.network.architecture
+    scratch = resolved(TrainConfig(steps=options.steps, base=""), architecture, compute)
     short = replace(scratch, base=options.base, steps=options.steps // 4)
     starts = {
         "the base, a quarter": short,

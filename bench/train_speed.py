@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=5)
     options = parser.parse_args()
     compute = choose(options.device)
-    config = resolved(TrainConfig(base=""), compute)
+    config = resolved(TrainConfig(base=""), "quarter", compute)
     torch.manual_seed(0)
     photos = torch.rand(config.batch_size, 3, config.size, config.size)
     style = Image.effect_noise((640, 512), 80).convert("RGB")

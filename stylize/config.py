@@ -49,8 +49,8 @@ class NetworkConfig(Settings):
     `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
     and number of the residual blocks, `head_channels` the width at half the resolution, and
     `noise_channels` the number of noise planes. `draft-revise` uses these for its draft, which has
-    `draft_size` pixels on the short side; its reviser has widths of its own and blocks at a quarter
-    of the resolution. The `johnson` architecture has fixed dimensions and ignores all of these.
+    `draft_size` pixels on the short side; its reviser has widths of its own. The `johnson`
+    architecture has fixed dimensions and ignores all of these.
     """
 
     architecture: str = option(
@@ -66,6 +66,7 @@ class NetworkConfig(Settings):
     noise_channels: int = option(4, least=1, most=64)
     draft_size: int = option(160, least=16, most=1024)
     reviser_channels: int = option(48, least=1, most=1024)
+    reviser_body_channels: int = option(96, least=1, most=1024)
     reviser_blocks: int = option(2, least=0, most=64)
     reviser_head_channels: int = option(24, least=1, most=1024)
 
@@ -109,11 +110,12 @@ class TrainConfig(Settings):
     content_weight: float = option(1.0, "Weight of the photo's content.", least=0)
     style_weight: float = option(1.0, "Weight of the style.", least=0)
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
+    palette_weight: float = option(0.5, "Weight of the style picture's colours.", least=0)
     tone_weight: float = option(
-        2.0, "Weight of light areas staying lighter than dark ones.", least=0
+        0.5, "Weight of light areas staying lighter than dark ones.", least=0
     )
     even_weight: float = option(
-        1.0, "Weight of even colour where the photo's colour is even.", least=0
+        0.0, "Weight of even colour where the photo's colour is even.", least=0
     )
     tv_weight: float = option(0.05, "Weight of smoothness (total variation).", least=0)
     keep_weight: float = option(1.0, "Weight of a revision staying close to its draft.", least=0)

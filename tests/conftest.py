@@ -34,6 +34,7 @@ TINY = NetworkConfig(
     noise_channels=1,
     draft_size=32,
     reviser_channels=8,
+    reviser_body_channels=8,
     reviser_blocks=1,
     reviser_head_channels=8,
 )

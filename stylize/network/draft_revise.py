@@ -7,25 +7,14 @@ those of the style picture; the revisions keep them and add strokes and sharp ed
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylize.config import NetworkConfig
-from stylize.network.instance_norm.layer import InstanceNorm2d
 from stylize.network.resample import resize, resize_as
-from stylize.network.transformer import (
-    BINOMIAL,
-    BOX,
-    Conv,
-    ConvNorm,
-    ResidualBlock,
-    SubPixel,
-    TransformerNet,
-    blur,
-    halvings,
-)
+from stylize.network.transformer import BINOMIAL, BOX, Conv, TransformerNet, blur
 
 STEP = 16  # pixels
 LONGEST = 4  # times the short side: the largest aspect ratio that a draft's scale counts
@@ -45,7 +34,15 @@ class DraftReviseNet(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.draft = TransformerNet(config)
-        self.reviser = Reviser(config)
+        self.reviser = Reviser(
+            replace(
+                config,
+                channels=config.reviser_channels,
+                body_channels=config.reviser_body_channels,
+                blocks=config.reviser_blocks,
+                head_channels=config.reviser_head_channels,
+            )
+        )
         self.draft_size = config.draft_size
         self.values_per_pixel = self.reviser.values_per_pixel
 
@@ -63,60 +60,40 @@ class DraftReviseNet(nn.Module):
         masks = [None] * len(sizes) if mask is None else pyramid(mask, sizes)
         painted: Tensor = self.draft(photos[0], masks[0], seeds) if draft is None else draft
         for photo, weights in zip(photos[1:], masks[1:], strict=True):
-            painted = self.reviser(photo, resize_as(painted, photo), weights)
+            # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
+            soft = blur(painted, BINOMIAL, before=1, wrap=self.training)
+            painted = self.reviser(photo, resize_as(soft, photo), weights, seeds)
         return resize_as(painted, image)  # a photo without a revision
 
 
-class Reviser(nn.Module):
+class Reviser(TransformerNet):
     """A photo and its painting, enlarged from half the size -> that painting, revised.
 
-    Both are (N, 3, H, W) in [0, 1], folded to a quarter of the resolution, where residual blocks
-    work. The result is the enlarged painting plus a residual in logits, so that a reviser that does
-    nothing keeps it. The photo is normalized before the painting is added: gain and offset of the
-    photo cancel, as in the draft.
+    Both are (N, 3, H, W) in [0, 1]. The result is the painting plus a residual in logits, so that a
+    reviser that does nothing keeps it. The photo is normalized before the painting is added: gain
+    and offset of the photo cancel, as in the draft.
     """
 
-    FOLD = 4  # sides are padded to a multiple of this
-
     def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        channels, head = config.reviser_channels, config.reviser_head_channels
-        self.photo = ConvNorm(3 * self.FOLD**2, channels)
-        self.painting = Conv(3 * self.FOLD**2, channels, bias=False)
-        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(config.reviser_blocks)))
-        self.up1 = SubPixel(channels, head)
-        self.norm = InstanceNorm2d(head)
-        self.up2 = SubPixel(head, 3)
+        super().__init__(config)
+        self.painting = Conv(self.stem.conv.in_channels, config.channels, bias=False)
         with torch.no_grad():
-            self.up2.conv.weight.mul_(FIRST)  # at first, a revision is its draft
-        quarter, half = channels / 16, head / 4
-        self.values_per_pixel = (quarter + 3 * half, max(quarter + half, 3 * quarter))
+            self.up3.conv.weight.mul_(FIRST)  # at first, a revision is the painting
 
-    def forward(self, photo: Tensor, painting: Tensor, mask: Tensor | None = None) -> Tensor:
-        height, width = photo.shape[-2:]
-        right, below = (
-            max(2 * self.FOLD, side + -side % self.FOLD) - side for side in (width, height)
-        )
-        padding = (0, right, 0, below)
+    def forward(  # type: ignore[override]  # it needs a painting
+        self,
+        photo: Tensor,
+        painting: Tensor,
+        mask: Tensor | None = None,
+        seeds: Tensor | None = None,
+    ) -> Tensor:
         painting = painting.clamp(DARKEST, BRIGHTEST)
-        _, of_half, of_quarter = halvings(mask, padding, times=2)
-        of_photo, of_painting = (self._fold(each, padding) for each in (photo, painting))
-        x = self.photo(of_photo, self.painting(of_painting), relu=True, mask=of_quarter)
-        for block in self.body:
-            x = block(x, of_quarter)
-        wrap = self.training
-        # As in `TransformerNet`: every nonlinearity would bring a grid, and every blur removes it.
-        x = blur(x, BINOMIAL, before=1, wrap=wrap)
-        x = blur(self.up1(x), BOX, before=1, wrap=wrap)
-        x = self.norm(x, relu=True, mask=of_half)
-        x = blur(x, BINOMIAL, before=1, wrap=wrap)
-        residual = blur(self.up2(x).float(), BOX, before=0, wrap=wrap)[..., :height, :width]
+        x = self._fold(photo)
+        added = self._grain(x, seeds) + self.painting(self._fold(painting))
+        residual = self._logits(x, added, self._halvings(mask, photo))
+        residual = blur(residual, BOX, before=0, wrap=self.training)
+        residual = residual[..., : photo.shape[-2], : photo.shape[-1]]
         return torch.sigmoid(torch.logit(painting) + residual * RESIDUAL)
-
-    def _fold(self, image: Tensor, padding: tuple[int, int, int, int]) -> Tensor:
-        x = F.pixel_unshuffle(F.pad(image.float() - 0.5, padding, mode="replicate"), self.FOLD)
-        x = x.to(self.painting.weight.dtype)
-        return x.contiguous(memory_format=torch.channels_last)
 
 
 def level_sizes(size: tuple[int, int], draft_size: float) -> list[tuple[int, int]]:

@@ -1,5 +1,7 @@
 """The default network: image -> image, one forward pass."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -52,21 +54,46 @@ class TransformerNet(nn.Module):
     def forward(
         self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
     ) -> Tensor:
+        x = self._fold(image)
+        logits = self._logits(x, self._grain(x, seeds), self._halvings(mask, image))
+        # The blur follows the sigmoid, which would bring back part of the checkerboard.
+        x = blur(torch.sigmoid(logits), BOX, before=0, wrap=self.training)
+        return x[..., : image.shape[-2], : image.shape[-1]]
+
+    def _padding(self, image: Tensor) -> tuple[int, int, int, int]:
         height, width = image.shape[-2:]
         # Reflection needs two pixels of the body.
         right, below = (
             max(2 * self.FOLD, side + -side % self.FOLD) - side for side in (width, height)
         )
-        padding = (0, right, 0, below)
-        x = F.pad(image.float() - 0.5, padding, mode="replicate")
-        _, of_half, of_quarter, of_eighth = halvings(mask, padding, times=3)
-        x = F.pixel_unshuffle(x, 4)
-        x = x.to(self.noise.weight.dtype).contiguous(memory_format=torch.channels_last)
-        # New at every training step: from fixed noise the network learns positions, and paints the
-        # same sun into the same corner of every photo.
-        noise = white_noise(x, self.noise.in_channels, seeds=seeds)
-        noise = noise.to(x.dtype).contiguous(memory_format=torch.channels_last)
-        quarter = self.stem(x, self.noise(noise), relu=True, mask=of_quarter)
+        return 0, right, 0, below
+
+    def _fold(self, image: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, 48, ..., ...): padded, at a quarter of the resolution."""
+        x = F.pad(image.float() - 0.5, self._padding(image), mode="replicate")
+        x = F.pixel_unshuffle(x, 4).to(self.noise.weight.dtype)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _halvings(self, mask: Tensor | None, image: Tensor) -> list[Tensor | None]:
+        return halvings(mask, self._padding(image), times=3)
+
+    def _grain(self, x: Tensor, seeds: Tensor | None) -> Tensor:
+        """What is added to the photo after the first norm.
+
+        New at every training step: from fixed noise the network learns positions, and paints the
+        same sun into the same corner of every photo.
+        """
+        noise = white_noise(x, self.noise.in_channels, seeds=seeds).to(x.dtype)
+        grain: Tensor = self.noise(noise.contiguous(memory_format=torch.channels_last))
+        return grain
+
+    def _logits(self, x: Tensor, added: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
+        """Folded photo, what is added to it -> (N, 3, H, W), padded, in fp32.
+
+        The sigmoid is in fp32, too: near white, bf16 values are 1/256 apart.
+        """
+        _, of_half, of_quarter, of_eighth = masks
+        quarter = self.stem(x, added, relu=True, mask=of_quarter)
         eighth = self.down(quarter, relu=True, mask=of_eighth)
         for block in self.body:
             eighth = block(eighth, of_eighth)
@@ -81,10 +108,8 @@ class TransformerNet(nn.Module):
         # Rows and columns with texture of different strength get a different mean from the ReLU: a
         # grid, which a second blur removes.
         x = blur(x, BINOMIAL, before=1, wrap=wrap)
-        # The sigmoid is in fp32: near white, bf16 values are 1/256 apart. The blur follows it, as
-        # the sigmoid would bring back part of the checkerboard.
-        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0, wrap=wrap)
-        return x[..., :height, :width]
+        logits: Tensor = self.up3(x).float()
+        return logits
 
 
 class Conv(nn.Conv2d):

@@ -134,23 +134,27 @@ class ContentPhotos:
         return ground
 
     def batches(
-        self, sizes: Callable[[int], int], batch_size: int, first: int, share: slice
+        self,
+        sizes: Callable[[int], int],
+        batch_size: int,
+        first: int,
+        shares: Callable[[int], slice],
     ) -> Generator[Tensor, None, None]:
-        """Endless batches (batch_size, 3, size, size) from number `first`: the `share` of each.
+        """Endless batches (batch_size, 3, size, size) from number `first`: the share of each.
 
-        `sizes` is the crop size of each batch.
+        `sizes` is the crop size of each batch, `shares` the part of it that is needed.
         """
         crops = prefetch(
             lambda job: self.crop(*job),
             (
                 (place, sizes(step))
                 for step in itertools.count(first)
-                for place in range(step * batch_size, (step + 1) * batch_size)[share]
+                for place in range(step * batch_size, (step + 1) * batch_size)[shares(step)]
             ),
             ahead=2 * batch_size,
         )
-        count = len(range(batch_size)[share])
-        while True:
+        for step in itertools.count(first):
+            count = len(range(batch_size)[shares(step)])
             yield torch.stack([next(crops).result() for _ in range(count)])
 
 

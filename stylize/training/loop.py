@@ -57,7 +57,7 @@ class TrainingLoop:
         self._batches = self._plan()
         self._named: set[Path] = set()
         self._started = time.monotonic()
-        self._steps = self._pixels = 0  # done; of one crop per step
+        self._steps = self._photos_seen = self._pixels = 0
 
     def run(self, stop: threading.Event | None) -> Iterator[events.Event]:
         """Run until the end, or until `stop` is set and a checkpoint is written."""
@@ -82,7 +82,8 @@ class TrainingLoop:
 
     def _step(self) -> Iterator[events.Event]:
         trainer, end = self._trainer, self._trainer.end
-        pixels = self._sizes[trainer.step] ** 2
+        pixels = self._pixels_of(trainer.step)
+        self._photos_seen += trainer.batch_size(trainer.step)
         losses, total = trainer.train_step(next(self._batches))
         self._steps += 1
         self._pixels += pixels
@@ -102,7 +103,7 @@ class TrainingLoop:
             steps=trainer.end,
             losses=losses,
             total=total,
-            photos_per_second=self._steps * trainer.config.batch_size / self._seconds(),
+            photos_per_second=self._photos_seen / self._seconds(),
             seconds_left=self._seconds_left(),
             peak_memory=trainer.compute.peak_memory(),
         )
@@ -133,14 +134,17 @@ class TrainingLoop:
         """Start prefetching the crops for the steps from here to the end."""
         trainer, config = self._trainer, self._trainer.config
         self._sizes = [trainer.crop_size(step) for step in range(trainer.end)]
-        left = [size**2 for size in reversed(self._sizes)]
+        left = [self._pixels_of(step) for step in reversed(range(trainer.end))]
         self._pixels_left = [*accumulate(left, initial=0)][::-1]  # at each step
         return self._crops.batches(
             lambda step: self._sizes[min(step, len(self._sizes) - 1)],
             config.batch_size,
             trainer.step,
-            trainer.workers.share(config.batch_size),
+            trainer.share,
         )
+
+    def _pixels_of(self, step: int) -> int:
+        return self._trainer.batch_size(step) * self._sizes[step] ** 2
 
     def _name_unusable(self, unusable: dict[Path, str]) -> Iterator[events.Event]:
         for path in sorted(unusable.keys() - self._named):

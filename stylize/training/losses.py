@@ -1,11 +1,12 @@
-"""The training objective: content, style, tone, evenness and total-variation losses, by name.
+"""The training objective: content, style, palette, tone, evenness and smoothness losses, by name.
 
 Johnson et al. 2016, section 3.2, with these changes. Content and style losses are divided by the
 energy of their target, so that one set of weights suits every style and layer. Gram matrices are
 guided (Gatys et al. 2017, "Controlling perceptual factors", section 4): light areas of a photo are
 compared with light areas of the style picture, dark ones with dark ones. They are taken at several
-scales, so that large forms count as much as fine strokes. Two losses are new: the tone loss keeps
-light areas lighter than dark ones, and the evenness loss keeps areas of one colour even.
+scales, so that large forms count as much as fine strokes. Three losses are new: the palette loss
+asks for the colours of the style picture, in the same shares; the tone loss keeps light areas
+lighter than dark ones; the evenness loss keeps areas of one colour even.
 """
 
 import math
@@ -16,14 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.config import STYLE_LAYERS, TrainConfig
+from stylize.photos.color import to_oklab
 from stylize.training.vgg import VGG16Features
 
-CONTENT_LAYER = "relu3_3"
+CONTENT_LAYER = "relu4_2"
 SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
 CLASSES = 4  # of lightness, each with Gram matrices of its own
 GUIDE_BLUR = 1 / 24  # of the short side: standard deviation; details have no class of their own
 GUIDE_LEVELS = 64  # of lightness: plain white with some noise is one of them
-LAYERS = STYLE_LAYERS  # every layer that the objective needs
+LAYERS = (CONTENT_LAYER, *STYLE_LAYERS)  # every layer that the objective needs
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
 LEAST_PIXELS = 1e-4  # of a class: an empty one has an empty Gram matrix, not a division by zero
@@ -31,6 +33,10 @@ EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
 CELL = 16  # pixels: larger than a stroke, smaller than a product
 MOST_CELLS = 32  # per side: the evenness loss compares all pairs
+PALETTE_CELL = 8  # pixels: colours of areas, not of strokes
+DIRECTIONS = 32
+LEAST_CONTRAST = 0.01  # deviation, for style pictures of one colour
+KEEP_CELL = 4  # pixels: the period of the grid that the stages of a network leave
 KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
@@ -142,13 +148,50 @@ def _distances(image: Tensor) -> Tensor:
     return (cells[..., :, None] - cells[..., None, :]).square().sum(1)
 
 
+class Palette:
+    """The colours of the style pictures, as a loss: sliced Wasserstein-1 distance (Rabin et al.
+    2011) of Oklab pixels at an eighth of the resolution, in units of the palette's own deviation.
+
+    For several pictures, quantiles along each direction are averaged, by weight: the barycentre.
+    """
+
+    def __init__(self, pictures: Sequence[Tensor], weights: Sequence[float]) -> None:
+        generator = torch.Generator().manual_seed(0)
+        directions = torch.randn(DIRECTIONS, 3, generator=generator)
+        self._directions = F.normalize(directions, dim=1).to(pictures[0].device)
+        found = [self._along(picture) for picture in pictures]
+        found = [_resample(quantiles, found[0].shape[2]) for quantiles in found]
+        shares = torch.tensor(weights, device=found[0].device) / sum(weights)
+        self._quantiles = torch.einsum("p,pndq->ndq", shares, torch.stack(found))
+        self._unit = self._quantiles.std(dim=2).mean().clamp_min(LEAST_CONTRAST)
+
+    def _along(self, image: Tensor) -> Tensor:
+        """Sorted projections, (N, DIRECTIONS, pixels)."""
+        lab = to_oklab(F.avg_pool2d(image.float(), PALETTE_CELL)).flatten(2)
+        return (self._directions @ lab).sort(dim=2).values
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """The mean over a batch (N, 3, H, W); H, W >= 8."""
+        found = self._along(image)
+        wanted = _resample(self._quantiles, found.shape[2])
+        return (found - wanted).abs().mean() / self._unit
+
+
+def _resample(quantiles: Tensor, count: int) -> Tensor:
+    """(N, D, Q) -> (N, D, count): quantiles at as many levels."""
+    return F.interpolate(quantiles, count, mode="linear", align_corners=True)
+
+
 def keep_loss(image: Tensor, draft: Tensor) -> Tensor:
     """How far a revision strays from its draft: both (N, 3, H, W), the draft of half the size.
 
-    Mean squared distance of means over 4 x 4 pixels of the revision, whose strokes are free, in
-    units of KEEP_NEAR squared.
+    Mean squared distance of means over KEEP_CELL pixels of the draft, in units of KEEP_NEAR
+    squared: within these cells, strokes are free.
     """
-    small, wanted = F.avg_pool2d(image.float(), 4), F.avg_pool2d(draft.float(), 2)
+    small, wanted = (
+        F.avg_pool2d(image.float(), 2 * KEEP_CELL),
+        F.avg_pool2d(draft.float(), KEEP_CELL),
+    )
     return (small - wanted).square().mean() / KEEP_NEAR**2
 
 
@@ -174,6 +217,7 @@ class Objective:
         self.vgg = vgg
         weights = weights or [1.0] * len(pictures)
         self.style_grams: dict[tuple[int, str], Tensor] = {}
+        self.palette = Palette(pictures, weights)
         self.variety = 0.0
         for picture, weight in zip(pictures, weights, strict=True):
             share = weight / sum(weights)
@@ -205,7 +249,7 @@ class Objective:
     def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
         """The unweighted losses of `image`, made from `photo` with that `content_target`.
 
-        By name: `content`, `style <layer>` ..., `tone`, `even`, `tv`. H, W >= 16.
+        By name: `content`, `style <layer>` ..., `palette`, `tone`, `even`, `tv`. H, W >= 16.
         """
         features = self.vgg(image, LAYERS)
         losses = {
@@ -219,6 +263,7 @@ class Objective:
                     for scale, weight in SCALES.items()
                 ]
             ).sum()
+        losses["palette"] = self.palette(image)
         losses["tone"] = tone_loss(image, photo)
         losses["even"] = evenness_loss(image, photo) / (self.variety + EVEN_FLOOR)
         losses["tv"] = total_variation(image)

@@ -127,6 +127,18 @@ class Trainer:
             return crop_size(step, self.end, size)
         return size if step >= self._stages[1].first else size // 2
 
+    def batch_size(self, step: int) -> int:
+        """Photos of that step, in all processes: half as many where they are four times as large,
+        if all processes then have as many."""
+        whole = self.config.batch_size
+        half = whole // 2
+        revises = len(self._stages) > 1 and step >= self._stages[1].first
+        return half if revises and half and half % self.workers.count == 0 else whole
+
+    def share(self, step: int) -> slice:
+        """This process's part of the photos of that step."""
+        return self.workers.share(self.batch_size(step))
+
     def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
         network = build_network(self._header.network)
         if start is not None:
@@ -155,7 +167,7 @@ class Trainer:
         config = self.config
         photos = photos.to(self.compute.device, memory_format=torch.channels_last)
         first = config.seed * SEEDS + self.step * config.batch_size
-        places = range(first, first + config.batch_size)[self.workers.share(config.batch_size)]
+        places = range(first, first + config.batch_size)[self.share(self.step)]
         seen = photos
         if config.lighting:
             seen = relight(photos, [random_light(place, config.lighting) for place in places])

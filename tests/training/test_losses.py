@@ -4,13 +4,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stylize.config import TrainConfig
+from stylize.config import STYLE_LAYERS, TrainConfig
 from stylize.training.losses import (
     CLASSES,
+    CONTENT_LAYER,
     EVEN_NEAR,
     LAYERS,
     SCALES,
     Objective,
+    Palette,
     _distances,
     evenness_loss,
     guided_gram_matrices,
@@ -105,6 +107,37 @@ def test_plain_ground_has_one_class_whatever_its_share():
     light = lightness_classes(photo)[0, :, :, 48:]
     assert torch.allclose(light, light[:, :1, -1:].expand_as(light))
     assert light[:, 0, 0].argmax() > CLASSES / 2 - 1
+
+
+def grey(level: float, size: int = 64) -> torch.Tensor:
+    return torch.full((1, 3, size, size), level)
+
+
+def test_a_palette_knows_its_own_colours_wherever_they_are():
+    torch.manual_seed(0)
+    colours = torch.rand(1, 3, 8, 8)
+    picture = F.interpolate(colours, scale_factor=8)
+    mixed = colours.flatten(2)[..., torch.randperm(64)].view(1, 3, 8, 8)
+    palette = Palette([picture], [1.0])
+    assert palette(picture).item() == pytest.approx(0, abs=1e-3)
+    assert palette(F.interpolate(mixed, scale_factor=8)).item() == pytest.approx(0, abs=1e-3)
+    # Strokes within a cell are free, other colours are not.
+    assert palette(1 - picture) > 0.1
+    assert palette(picture.mean((2, 3), keepdim=True).expand_as(picture)) > 0.3
+
+
+def test_a_palette_of_greys_on_paper():
+    """Greys lie on the axis of lightness: along a direction, two of them are as far apart as their
+    lightness, times the cosine; of black and white, that is 1 times the cosine."""
+    both = torch.cat([grey(0.0), grey(1.0)], dim=3)
+    found, unit = Palette([both], [1.0])(grey(0.0)), 0.5 * (128 / 127) ** 0.5
+    assert found.item() == pytest.approx(0.5 / unit, rel=0.02)
+
+
+def test_the_palette_of_several_pictures_lies_between_them():
+    palette = Palette([grey(0.0), grey(1.0)], [1.0, 3.0])
+    lightness = [palette(grey(level)).item() for level in (0.0, 0.6, 1.0)]
+    assert lightness[1] < lightness[2] < lightness[0]
 
 
 def test_keep_loss_on_paper():
@@ -217,9 +250,9 @@ def test_the_style_picture_is_as_uneven_as_one(vgg):
     torch.manual_seed(0)
     style = F.interpolate(torch.rand(1, 3, 8, 8), scale_factor=16)
     photo = torch.full_like(style, 0.5)
-    losses = Objective(vgg, [style])(style, photo, vgg(photo, ("relu3_3",))["relu3_3"])
+    losses = Objective(vgg, [style])(style, photo, vgg(photo, (CONTENT_LAYER,))[CONTENT_LAYER])
     assert losses["even"].item() == pytest.approx(1, rel=0.05)
-    flat = Objective(vgg, [photo])(style, photo, vgg(photo, ("relu3_3",))["relu3_3"])
+    flat = Objective(vgg, [photo])(style, photo, vgg(photo, (CONTENT_LAYER,))[CONTENT_LAYER])
     assert flat["even"].isfinite()
 
 
@@ -236,7 +269,8 @@ def test_the_style_picture_itself_has_no_style_loss(vgg):
     style = torch.rand(1, 3, 48, 48)
     objective = Objective(vgg, [style])
     losses = objective(style, style, objective.content_target(style))
-    assert list(losses) == ["content", *(f"style {name}" for name in LAYERS), "tone", "even", "tv"]
+    style_names = [f"style {name}" for name in STYLE_LAYERS]
+    assert list(losses) == ["content", *style_names, "palette", "tone", "even", "tv"]
     for name, loss in losses.items():
         if name not in ("tone", "even", "tv"):
             assert loss.item() == pytest.approx(0, abs=1e-6)
@@ -253,7 +287,9 @@ def test_another_picture_has_both_losses(vgg):
 def test_a_black_picture_has_style_loss_one_where_features_vanish(vgg):
     """A relative loss is 1 for an image without any of the style's correlations."""
     objective = Objective(vgg, [torch.rand(1, 3, 48, 48)])
-    assert objective.style_grams.keys() == {(scale, name) for scale in SCALES for name in LAYERS}
+    assert objective.style_grams.keys() == {
+        (scale, name) for scale in SCALES for name in STYLE_LAYERS
+    }
     shares = torch.full((1, CLASSES), 1 / CLASSES)
     for grams in objective.style_grams.values():
         assert guided_loss(0 * grams, shares, grams).item() == pytest.approx(1)

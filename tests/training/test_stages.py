@@ -1,0 +1,143 @@
+"""A draft and its reviser, trained one after the other."""
+
+import threading
+from dataclasses import replace
+
+import pytest
+import torch
+from conftest import TINY_DRAFT, draw_picture
+from PIL import Image
+from safetensors.torch import load_file
+from trainings import CONFIG
+
+from stylize.config import TrainConfig
+from stylize.errors import UsageError
+from stylize.events import StepDone, TrainingDone
+from stylize.network.device import choose
+from stylize.network.style_file import load_network
+from stylize.network.style_header import StyleHeader, StylePicture, read_header
+from stylize.style import load_style
+from stylize.training.schedule import Stage, stages
+from stylize.training.train import train
+from stylize.training.trainer import Trainer, resolved
+
+DRAFTING = replace(CONFIG, steps=6, size=64, style_size=32)
+
+
+@pytest.fixture
+def content(tmp_path):
+    folder = tmp_path / "content"
+    folder.mkdir()
+    for index in range(5):
+        draw_picture(index, 112, 100).save(folder / f"{index}.png")
+    return folder
+
+
+def learn(picture, content, output, config=DRAFTING, **options):
+    return train(picture, content, "mine", config, TINY_DRAFT, output=output, **options)
+
+
+def trainer_of(**settings) -> Trainer:
+    config = replace(DRAFTING, **settings)
+    header = StyleHeader("x", TINY_DRAFT, config, [StylePicture("", "", "", "", "")])
+    return Trainer(header, [draw_picture(0, 96, 80)], choose("cpu", "fp32"))
+
+
+def copy(network) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+def test_stages_on_paper():
+    assert stages("quarter", 9) == [Stage(0, 9)]
+    assert stages("draft-revise", 10) == [Stage(0, 5), Stage(5, 10, revises=True)]
+
+
+def test_photos_double_and_halve_in_number_in_the_second_stage():
+    trainer = trainer_of()
+    assert [trainer.crop_size(step) for step in range(6)] == [32, 32, 32, 64, 64, 64]
+    assert [trainer.batch_size(step) for step in range(6)] == [2, 2, 2, 1, 1, 1]
+    assert trainer_of(batch_size=1).batch_size(5) == 1
+
+
+def test_the_draft_is_learned_first_and_then_kept():
+    trainer = trainer_of()
+    before = copy(trainer.network)
+    for step in range(6):
+        size, count = trainer.crop_size(step), trainer.batch_size(step)
+        row, _ = trainer.train_step(torch.rand(count, 3, size, size))
+        assert (row["keep"] > 0) == (step >= 3)
+        if step == 2:
+            drafted = copy(trainer.network)
+            # What is revised from now on is the average, which is what will be saved.
+            assert all(torch.equal(drafted[k], v) for k, v in trainer.average.state_dict().items())
+    after = copy(trainer.network)
+    for name in before:
+        part, moved = name.split(".")[0], not name.endswith("norm.bias")
+        if part == "draft":
+            assert torch.equal(after[name], drafted[name])
+            assert not moved or not torch.equal(before[name], drafted[name])
+        else:
+            assert torch.equal(before[name], drafted[name])
+            assert not moved or not torch.equal(after[name], drafted[name])
+    saved = trainer.weights()
+    assert all(torch.equal(saved[k], drafted[k]) for k in saved if k.startswith("draft."))
+
+
+@pytest.mark.parametrize("last", [2, 3, 4])
+def test_resumed_equals_uninterrupted(style_picture, content, tmp_path, last):
+    """Before, at, and after the step at which the stage changes."""
+    list(learn(style_picture, content, tmp_path / "whole"))
+    stop = threading.Event()
+    for event in learn(style_picture, content, tmp_path / "parts", stop=stop):
+        if isinstance(event, StepDone) and event.step == last:
+            stop.set()
+    events = list(learn(style_picture, content, tmp_path / "parts", resume=True))
+    assert isinstance(events[-1], TrainingDone)
+    whole, parts = (tmp_path / name / "mine.safetensors" for name in ("whole", "parts"))
+    assert whole.read_bytes() == parts.read_bytes()
+
+
+def test_a_trained_draft_has_the_size_it_was_trained_at(style_picture, content, tmp_path):
+    list(learn(style_picture, content, tmp_path, replace(DRAFTING, size=96, steps=2)))
+    style = load_style(str(tmp_path / "mine.safetensors"), "cpu", "fp32")
+    assert style.header.network.draft_size == 48
+    sizes = []
+    style._network.draft.register_forward_hook(lambda _, inputs, __: sizes.append(inputs[0].shape))
+    assert style.stylize(Image.new("RGB", (400, 200))).size == (400, 200)
+    assert sizes == [(1, 3, 48, 96)]
+
+
+def test_a_base_of_many_styles_and_a_style_of_its_norms(
+    style_picture, content, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "other.png"
+    draw_picture(7, 80, 80).save(other)
+    config = replace(DRAFTING, many=True, steps=8)
+    paths = [style_picture, other]
+    list(train(paths, content, "shared", config, TINY_DRAFT, output=tmp_path / "styles"))
+    config = replace(DRAFTING, base="shared", only_norm=True, size=96)
+    events = list(learn(style_picture, content, tmp_path / "styles", config))
+    assert isinstance(events[-1], TrainingDone)
+    mine = tmp_path / "styles" / "mine.safetensors"
+    names = load_file(mine)
+    assert any(name.startswith("draft.") for name in names)
+    assert any(name.startswith("reviser.") for name in names)
+    assert all("norm" in name for name in names)
+    assert read_header(mine).training.only_norm
+
+
+def test_settings_that_do_not_suit_two_stages():
+    compute = choose("cpu", "fp32")
+    config = resolved(TrainConfig(base=""), "draft-revise", compute)
+    assert (config.size, config.style_size) == (320, 160)
+    for settings in ({"size": 100}, {"patience": 10}, {"style_size": 20}):
+        with pytest.raises(UsageError):
+            resolved(TrainConfig(base="", **settings), "draft-revise", compute)
+
+
+def test_the_file_gives_back_the_network(style_picture, content, tmp_path):
+    list(learn(style_picture, content, tmp_path))
+    network, header = load_network(tmp_path / "mine.safetensors")
+    assert header.network == replace(TINY_DRAFT, draft_size=32)
+    assert not network.training
