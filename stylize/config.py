@@ -112,10 +112,10 @@ class TrainConfig(Settings):
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     palette_weight: float = option(0.5, "Weight of the style picture's colours.", least=0)
     tone_weight: float = option(
-        0.5, "Weight of light areas staying lighter than dark ones.", least=0
+        1.0, "Weight of light areas staying lighter than dark ones.", least=0
     )
     even_weight: float = option(
-        0.0, "Weight of even colour where the photo's colour is even.", least=0
+        0.3, "Weight of even colour where the photo's colour is even.", least=0
     )
     tv_weight: float = option(0.05, "Weight of smoothness (total variation).", least=0)
     keep_weight: float = option(1.0, "Weight of a revision staying close to its draft.", least=0)

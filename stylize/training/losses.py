@@ -20,12 +20,12 @@ from stylize.config import STYLE_LAYERS, TrainConfig
 from stylize.photos.color import to_oklab
 from stylize.training.vgg import VGG16Features
 
-CONTENT_LAYER = "relu4_2"
+CONTENT_LAYER = "relu3_3"
 SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
 CLASSES = 4  # of lightness, each with Gram matrices of its own
 GUIDE_BLUR = 1 / 24  # of the short side: standard deviation; details have no class of their own
 GUIDE_LEVELS = 64  # of lightness: plain white with some noise is one of them
-LAYERS = (CONTENT_LAYER, *STYLE_LAYERS)  # every layer that the objective needs
+LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
 LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
 LEAST_PIXELS = 1e-4  # of a class: an empty one has an empty Gram matrix, not a division by zero
