@@ -27,11 +27,11 @@ from stylize.files import digest, find_photos
 from stylize.network.device import choose
 from stylize.network.style_file import replace_header
 from stylize.network.style_header import StyleHeader, read_header
+from stylize.objective.losses import LAYERS, Objective, weighted_sum
+from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor
 from stylize.style import Style, load_style
-from stylize.training.losses import LAYERS, Objective, weighted_sum
-from stylize.training.vgg import load_vgg16
 
 SIZE = 256  # pixels: of the objective
 LARGE = 1024  # pixels on the longest side: of the time

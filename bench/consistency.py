@@ -34,7 +34,7 @@ from stylize.photos.decoder import read_photo
 from stylize.photos.lighting import LIGHTINGS, relight
 from stylize.photos.photo import to_picture, to_tensor
 from stylize.style import Style
-from stylize.training.trainer import Trainer, resolved
+from stylize.training.schedule import resolved
 
 SIZE = 320  # pixels on the longest side
 SIDES = ("from the left", "from above")
@@ -118,7 +118,6 @@ def main() -> None:
     rows = {"the photos": differences(lambda image: image, photos)}
     objectives: dict[str, float] = {}
     paints: dict[str, Callable[[Tensor], Tensor]] = {"the photos": lambda image: image}
-    trainer: Trainer
     for name, (norm, own) in kinds.items():
         header = StyleHeader("x", NetworkConfig(), own, [StylePicture("", "", "", "", "")])
         trainer = NormTrainer(norm, header, [style], compute)

@@ -13,10 +13,10 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
+from stylize.objective.losses import weighted_sum
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.content_photos import ContentPhotos, usable_photos
-from stylize.training.losses import weighted_sum
 from stylize.training.trainer import Trainer
 
 CACHE = 2e9  # bytes
@@ -71,7 +71,7 @@ def learn(
     config = trainer.config
     crops = ContentPhotos(content, config.size, config.seed, CACHE)
     batches = crops.batches(
-        trainer.crop_size,
+        lambda step: trainer.schedule.crop_size(step, config.steps),
         config.batch_size,
         0,
         trainer.share,

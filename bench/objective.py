@@ -31,10 +31,10 @@ from torch import Tensor
 
 from stylize import load_style
 from stylize.config import TrainConfig
+from stylize.objective.losses import LAYERS, Objective, weighted_sum
+from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
-from stylize.training.losses import LAYERS, Objective, weighted_sum
-from stylize.training.vgg import load_vgg16
 
 HISTORY = 20
 NOISE = 0.1  # standard deviation around grey

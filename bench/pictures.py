@@ -48,12 +48,12 @@ from torch import Tensor
 from stylize.assets import find_style, shipped, style_files
 from stylize.files import digest, find_photos
 from stylize.network.device import choose
+from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.photos.color import from_linear, oklab_to_linear, to_oklab
 from stylize.photos.decoder import read_photo
 from stylize.photos.masks import flat_background
 from stylize.photos.photo import Photo, to_tensor, with_short_side
 from stylize.style import load_style
-from stylize.training.vgg import VGG16Features, load_vgg16
 
 SHORT = 512  # pixels
 LAYERS = ("relu2_1", "relu3_2", "relu4_2")

@@ -21,7 +21,8 @@ from stylize.files import digest
 from stylize.network.device import choose
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import StyleHeader, StylePicture
-from stylize.training.trainer import Trainer, resolved
+from stylize.training.schedule import resolved
+from stylize.training.trainer import Trainer
 
 ROWS = 20  # looks at unseen photos
 

@@ -22,7 +22,8 @@ from stylize.config import NetworkConfig, TrainConfig
 from stylize.network.device import choose
 from stylize.network.instance_norm.layer import InstanceNorm2d
 from stylize.network.style_header import StyleHeader, StylePicture
-from stylize.training.trainer import Trainer, resolved
+from stylize.training.schedule import resolved
+from stylize.training.trainer import Trainer
 
 PARTS_SHOWN = 12
 

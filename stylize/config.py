@@ -18,6 +18,7 @@ ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
 PRECISIONS = (AUTO, "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
+LEAST_SIZE = 32  # pixels, of a training crop
 STATISTICS = ("exact", "thumbnail")
 BACKGROUNDS = ("stylize", "keep", "transparent")
 VGG_SOURCES = ("shipped", "torchvision")
@@ -137,6 +138,9 @@ class TrainConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name in ("size", "style_size"):
+            if getattr(self, name):  # 0 chooses one
+                check_number(name, getattr(self, name), least=LEAST_SIZE, most=4096)
         if self.content_weight == 0 and self.style_weight == 0:
             raise UsageError("content_weight and style_weight are both 0", "give one a value")
         for layer, weight in self.layer_weights.items():

@@ -18,7 +18,8 @@ from stylize.network.device import Compute, choose
 from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
-from stylize.network.strips import Rows, Run, Strips, cut
+from stylize.network.strip_stages import Rows, Run, cut
+from stylize.network.strips import Strips
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader
 from stylize.photos.blend import REACH, SHRINK, apply_look

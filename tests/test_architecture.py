@@ -17,10 +17,13 @@ MAY_IMPORT = {
     VOCABULARY: set(),
     "photos": {VOCABULARY},
     "network": {VOCABULARY},
-    "style": {VOCABULARY, "photos", "network"},
-    "training": {VOCABULARY, "photos", "network", "style"},
+    "objective": {VOCABULARY, "photos"},
+    "style": {VOCABULARY, "photos", "network", "objective"},
+    "training": {VOCABULARY, "photos", "network", "objective", "style"},
     "batch": {VOCABULARY, "photos", "network", "style"},
-    "consistency": {VOCABULARY, "photos", "network", "style", "training", "batch"},
+    "consistency": {
+        *(VOCABULARY, "photos", "network", "objective", "style", "training", "batch"),
+    },
     "cli": {VOCABULARY, "photos", "network", "style", "training", "batch", "consistency"},
     COMMAND: {"cli"},
 }

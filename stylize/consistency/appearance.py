@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stylize.errors import UsageError
+from stylize.objective.vgg import VGG16Features
+from stylize.objective.vgg_statistics import Statistics, channel_statistics
 from stylize.photos.masks import product_mask
 from stylize.photos.photo import Photo, to_tensor
-from stylize.training.vgg import VGG16Features
-from stylize.training.vgg_statistics import Statistics, channel_statistics
 
 SHORT, LONGEST, LEAST = 256, 1024, 16  # pixels: of the short side; of any side
 FRAME = 0.03  # of the short side: measured as background where there is no mask

@@ -14,12 +14,12 @@ from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFa
 from stylize.files import digest, find_photos, is_file, is_folder
 from stylize.network.device import choose
 from stylize.network.style_header import read_header
+from stylize.objective.vgg import VGG16Features, load_vgg16
+from stylize.objective.vgg_statistics import Statistics, centre, distance, unpack
 from stylize.photos.decoder import read_photo
 from stylize.photos.masks import product_mask
 from stylize.photos.photo import Photo
 from stylize.training.content_photos import prefetch
-from stylize.training.vgg import VGG16Features, load_vgg16
-from stylize.training.vgg_statistics import Statistics, centre, distance, unpack
 
 LOOKED_AT = 1024  # pixels on the longest side of a decoded photo
 MOST_PIXELS = ApplyConfig().max_megapixels * 1e6  # of a file

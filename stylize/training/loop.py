@@ -83,7 +83,7 @@ class TrainingLoop:
     def _step(self) -> Iterator[events.Event]:
         trainer, end = self._trainer, self._trainer.end
         pixels = self._pixels_of(trainer.step)
-        self._photos_seen += trainer.batch_size(trainer.step)
+        self._photos_seen += trainer.schedule.photos(trainer.step)
         losses, total = trainer.train_step(next(self._batches))
         self._steps += 1
         self._pixels += pixels
@@ -133,7 +133,7 @@ class TrainingLoop:
     def _plan(self) -> Generator["Tensor", None, None]:
         """Start prefetching the crops for the steps from here to the end."""
         trainer, config = self._trainer, self._trainer.config
-        self._sizes = [trainer.crop_size(step) for step in range(trainer.end)]
+        self._sizes = [trainer.schedule.crop_size(step, trainer.end) for step in range(trainer.end)]
         left = [self._pixels_of(step) for step in reversed(range(trainer.end))]
         self._pixels_left = [*accumulate(left, initial=0)][::-1]  # at each step
         return self._crops.batches(
@@ -144,7 +144,7 @@ class TrainingLoop:
         )
 
     def _pixels_of(self, step: int) -> int:
-        return self._trainer.batch_size(step) * self._sizes[step] ** 2
+        return self._trainer.schedule.photos(step) * self._sizes[step] ** 2
 
     def _name_unusable(self, unusable: dict[Path, str]) -> Iterator[events.Event]:
         for path in sorted(unusable.keys() - self._named):

@@ -1,8 +1,15 @@
-"""What changes in the course of a training: its stage, the learning rate, the size of the crops."""
+"""How long a training is, and what changes in its course: stage, learning rate, size of crops."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from stylize.config import DRAFT_REVISE
+from stylize.config import DRAFT_REVISE, TrainConfig
+from stylize.errors import UsageError
+from stylize.network.device import Compute
+from stylize.network.draft_revise import STEP
+
+STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
+SIZE, STYLE_SIZE = 256, 512  # pixels: the default
+SIZE_OF_REVISIONS, STYLE_SIZE_OF_DRAFTS = 320, 160  # for networks that draft
 
 DRAFT_SHARE = 0.5  # of the steps, for networks that draft
 WARMUP_STEPS = 20
@@ -10,20 +17,48 @@ FINAL_LR = 0.05  # of the full rate, at the end
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The steps from `first` to `end` (exclusive); `revises` if they train a reviser."""
+class Schedule:
+    """What changes from step to step of a training of `steps` steps.
 
-    first: int
-    end: int
-    revises: bool = False
+    A network that drafts has two stages: its draft is trained at half of `size`, then its reviser
+    at `size`.
+    """
 
+    drafts: bool
+    steps: int
+    size: int
+    batch_size: int
+    processes: int = 1
 
-def stages(architecture: str, steps: int) -> list[Stage]:
-    """The stages of a training of that many steps: the draft before the reviser."""
-    if architecture != DRAFT_REVISE:
-        return [Stage(0, steps)]
-    drafts = max(1, round(DRAFT_SHARE * steps))
-    return [Stage(0, drafts), Stage(drafts, steps, revises=True)]
+    @property
+    def first_revision(self) -> int:
+        """The step at which the second stage begins; `steps` if there is none."""
+        return max(1, round(DRAFT_SHARE * self.steps)) if self.drafts else self.steps
+
+    def revises(self, step: int) -> bool:
+        """Whether that step trains the reviser."""
+        return step >= self.first_revision
+
+    def crop_size(self, step: int, end: int) -> int:
+        """The side of the photos of that step, in pixels; `end` is where the training ends."""
+        if not self.drafts:
+            return crop_size(step, end, self.size)
+        return self.size if self.revises(step) else self.size // 2
+
+    def photos(self, step: int) -> int:
+        """The number of photos in that step: half as many where they are four times as large, if
+        all processes then have as many."""
+        half = self.batch_size // 2
+        shareable = half > 0 and half % self.processes == 0
+        return half if self.revises(step) and shareable else self.batch_size
+
+    def learning_rate(self, step: int, end: int) -> float:
+        """The factor of the rate at that step: each stage has its own course."""
+        if not self.drafts:
+            return learning_rate_factor(step, end)
+        first = self.first_revision if self.revises(step) else 0
+        last = self.steps if self.revises(step) else self.first_revision
+        return learning_rate_factor(step - first, last - first)
 
 
 def learning_rate_factor(step: int, end: int) -> float:
@@ -44,3 +79,31 @@ def crop_size(step: int, end: int, size: int) -> int:
     """
     share = 0.5 if step < 0.5 * end else 0.75 if step < 0.75 * end else 1.0
     return size if share == 1 else min(size, max(32, round(share * size / 16) * 16))
+
+
+def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainConfig:
+    """The settings with automatic choices filled in, as they go into the style file.
+
+    Raises UsageError: a size does not suit the network, or `patience` has no effect.
+    """
+    drafts = architecture == DRAFT_REVISE
+    steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    size = config.size or (SIZE_OF_REVISIONS if drafts else SIZE)
+    style_size = config.style_size or (STYLE_SIZE_OF_DRAFTS if drafts else STYLE_SIZE)
+    if drafts and size % (2 * STEP):
+        raise UsageError(f"size is {size}", f"it must be a multiple of {2 * STEP} for this network")
+    if drafts and config.patience:
+        raise UsageError("patience is for training in one stage", f"{architecture} has two")
+    if 4 * config.patience > steps:
+        raise UsageError(
+            f"patience is {config.patience} for {steps} steps",
+            f"it can be at most a quarter of them, {steps // 4}",
+        )
+    return replace(
+        config,
+        steps=steps,
+        size=size,
+        style_size=style_size,
+        device=compute.device.type,
+        precision=compute.precision,
+    )

@@ -29,8 +29,9 @@ from stylize.training.distributed import Workers, join, leave
 from stylize.training.loop import TrainingLoop, written
 from stylize.training.previews import PreviewSheet
 from stylize.training.run_folder import RunFolder
+from stylize.training.schedule import resolved
 from stylize.training.tensorboard import Board
-from stylize.training.trainer import Trainer, resolved
+from stylize.training.trainer import Trainer
 
 THUMBNAIL_SIZE = 128
 OF_PHOTOS, OF_WHOLE_PHOTOS = 0.5, 0.75  # the least of a photo's short side in a crop

@@ -11,26 +11,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.config import DRAFT_REVISE, VGG_SOURCES, TrainConfig
+from stylize.config import DRAFT_REVISE, VGG_SOURCES
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import ManyStyles, norm_names
 from stylize.network.device import Compute
-from stylize.network.draft_revise import STEP
 from stylize.network.resample import resize
 from stylize.network.style_header import StyleHeader
+from stylize.objective.losses import LAYERS, Objective, keep_loss, weighted_sum
+from stylize.objective.vgg import VGG16Features, load_vgg16
+from stylize.objective.vgg_statistics import centre, channel_statistics, pack
 from stylize.photos.lighting import random_light, relight
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.checkpoint import RunState
 from stylize.training.distributed import ALONE, Workers
-from stylize.training.losses import LAYERS, Objective, keep_loss, weighted_sum
 from stylize.training.optimizer import Optimizer
-from stylize.training.schedule import Stage, crop_size, learning_rate_factor, stages
-from stylize.training.vgg import VGG16Features, load_vgg16
-from stylize.training.vgg_statistics import centre, channel_statistics, pack
+from stylize.training.schedule import Schedule
 
-STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
-LEAST_SIZE = 32  # pixels
 MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
@@ -74,13 +71,19 @@ class Trainer:
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # pixel mean and deviation stay in fp32
         self._header = header
-        self._stages = stages(header.network.architecture, self.config.steps)
-        self._objectives = {
-            stage: self._make_objectives(vgg, pictures, stage) for stage in self._stages
-        }
+        self.schedule = Schedule(
+            header.network.architecture == DRAFT_REVISE,
+            self.config.steps,
+            self.config.size,
+            self.config.batch_size,
+            workers.count,
+        )
+        # Of the draft, or of the only stage, and of revisions, at twice the size.
+        scales = (1, 2) if self.schedule.drafts else (1,)
+        self._objectives = [self._make_objectives(vgg, pictures, scale) for scale in scales]
         if not self.config.many and self.config.vgg == VGG_SOURCES[0]:
             # The features that an audit uses.
-            targets = self._targets(pictures, self._stages[-1])
+            targets = self._targets(pictures, scales[-1])
             looks = [channel_statistics(vgg, target) for target in targets]
             weights = [picture.weight for picture in header.pictures]
             self._header = replace(header, target=pack(centre(looks, weights)))
@@ -93,51 +96,31 @@ class Trainer:
             for name, parameter in self.network.named_parameters():
                 parameter.requires_grad_(name in names)
         self.optimizer = Optimizer(self.network.named_parameters())
-        in_part = self.config.many or len(self._stages) > 1
+        in_part = self.config.many or self.schedule.drafts
         self._wrapped = workers.wrap(self.network, in_part=in_part)
 
-    def _targets(self, pictures: Sequence[Image.Image], stage: Stage) -> list[Tensor]:
-        """The style pictures as large as `stage` compares with them: (1, 3, H, W)."""
-        short = self.config.style_size * (2 if stage.revises else 1)
-        device = self.compute.device
-        return [to_tensor(with_short_side(each, short))[None].to(device) for each in pictures]
+    def _targets(self, pictures: Sequence[Image.Image], scale: int) -> list[Tensor]:
+        """The style pictures, (1, 3, H, W), at `scale` times their working size."""
+        short = self.config.style_size * scale
+        sized = [to_tensor(with_short_side(each, short))[None] for each in pictures]
+        return [picture.to(self.compute.device) for picture in sized]
 
     def _make_objectives(
-        self, vgg: VGG16Features, pictures: Sequence[Image.Image], stage: Stage
+        self, vgg: VGG16Features, pictures: Sequence[Image.Image], scale: int
     ) -> list[Objective]:
-        targets = self._targets(pictures, stage)
+        targets = self._targets(pictures, scale)
         if self.config.many:
             return [Objective(vgg, [target]) for target in targets]
         return [Objective(vgg, targets, [picture.weight for picture in self._header.pictures])]
 
     @property
-    def stage(self) -> Stage:
-        """The stage of the next step."""
-        return next((stage for stage in self._stages if self.step < stage.end), self._stages[-1])
-
-    @property
     def objectives(self) -> list[Objective]:
-        """One for each style."""
-        return self._objectives[self.stage]
-
-    def crop_size(self, step: int) -> int:
-        """The side of the photos of that step, in pixels."""
-        size = self.config.size
-        if len(self._stages) == 1:
-            return crop_size(step, self.end, size)
-        return size if step >= self._stages[1].first else size // 2
-
-    def batch_size(self, step: int) -> int:
-        """Photos of that step, in all processes: half as many where they are four times as large,
-        if all processes then have as many."""
-        whole = self.config.batch_size
-        half = whole // 2
-        revises = len(self._stages) > 1 and step >= self._stages[1].first
-        return half if revises and half and half % self.workers.count == 0 else whole
+        """Of the next step: one for each style."""
+        return self._objectives[self.schedule.revises(self.step) and self.schedule.drafts]
 
     def share(self, step: int) -> slice:
         """This process's part of the photos of that step."""
-        return self.workers.share(self.batch_size(step))
+        return self.workers.share(self.schedule.photos(step))
 
     def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
         network = build_network(self._header.network)
@@ -178,7 +161,7 @@ class Trainer:
             result, draft = self._paint(seen, inputs)
             # In any light, the target is the photo as it was.
             losses = objective(result, photos, target)
-            if len(self._stages) > 1:
+            if self.schedule.drafts:
                 losses["keep"] = torch.zeros(()) if draft is None else keep_loss(result, draft)
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
@@ -189,8 +172,7 @@ class Trainer:
         if not norm.isfinite():
             self.optimizer.zero_grad()
             raise DivergenceError(f"the gradient is {norm.item()} at step {self.step + 1}")
-        stage, end = self.stage, self.stage.end if len(self._stages) > 1 else self.end
-        factor = learning_rate_factor(self.step - stage.first, end - stage.first)
+        factor = self.schedule.learning_rate(self.step, self.end)
         self.optimizer.step(config.lr * self.caution * factor)
         self.step += 1
         # A short memory at first, to forget the untrained weights soon.
@@ -199,7 +181,7 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
             for average, parameter in pairs:
                 average.lerp_(parameter, 1 - decay)
-        if self.stage is not stage:  # the draft is finished: what is saved is what is revised
+        if self.step == self.schedule.first_revision:  # what is saved is what will be revised
             self.network.load_state_dict(self.average.state_dict())
         self.history.append((self.step, row))
         self._stop_on_plateau()
@@ -207,7 +189,7 @@ class Trainer:
 
     def _paint(self, photos: Tensor, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
         """The network's result and, in the second stage, the draft that it has revised."""
-        if not self.stage.revises:
+        if not self.schedule.revises(self.step):
             return self._wrapped(photos, **inputs), None
         side = self.config.size // 2
         with torch.no_grad():
@@ -322,33 +304,3 @@ def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
                     f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
                     "resume with the same settings",
                 )
-
-
-def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainConfig:
-    """The settings with automatic choices filled in, as they go into the style file.
-
-    Raises UsageError: a size does not suit the network, or `patience` has no effect.
-    """
-    drafts = architecture == DRAFT_REVISE
-    steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
-    size = config.size or (320 if drafts else 256)
-    style_size = config.style_size or (160 if drafts else 512)
-    if min(size, style_size) < LEAST_SIZE:
-        raise UsageError(f"{min(size, style_size)} px are too few", f"give {LEAST_SIZE} or more")
-    if drafts and size % (2 * STEP):
-        raise UsageError(f"size is {size}", f"it must be a multiple of {2 * STEP} for this network")
-    if drafts and config.patience:
-        raise UsageError("patience is for training in one stage", f"{architecture} has two")
-    if 4 * config.patience > steps:
-        raise UsageError(
-            f"patience is {config.patience} for {steps} steps",
-            f"it can be at most a quarter of them, {steps // 4}",
-        )
-    return replace(
-        config,
-        steps=steps,
-        size=size,
-        style_size=style_size,
-        device=compute.device.type,
-        precision=compute.precision,
-    )

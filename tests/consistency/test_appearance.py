@@ -7,9 +7,9 @@ from PIL import Image, ImageDraw
 
 from stylize.config import STYLE_LAYERS
 from stylize.consistency.appearance import color_difference, look_at, stroke_scale, to_lab
+from stylize.objective.vgg import load_vgg16
+from stylize.objective.vgg_statistics import distance
 from stylize.photos.photo import Photo
-from stylize.training.vgg import load_vgg16
-from stylize.training.vgg_statistics import distance
 
 
 @pytest.fixture(scope="module")

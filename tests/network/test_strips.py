@@ -13,7 +13,8 @@ from stylize import load_style
 from stylize.config import NetworkConfig
 from stylize.network.architectures import build_network
 from stylize.network.buffers import InMemory, OnDisk
-from stylize.network.strips import Run, Strips, cut
+from stylize.network.strip_stages import Run, cut
+from stylize.network.strips import Strips
 from stylize.photos.photo import to_tensor
 
 AWKWARD = [  # height, width, strips

@@ -14,8 +14,8 @@ from trainings import CONFIG, run
 from stylize.events import FileWritten, Note, StepDone, TrainingDone, TrainingStarted, WentBack
 from stylize.files import write_file
 from stylize.network.style_header import read_header
+from stylize.objective.losses import weighted_sum
 from stylize.training import trainer
-from stylize.training.losses import weighted_sum
 from stylize.training.run_folder import RunFolder
 from stylize.training.train import train
 

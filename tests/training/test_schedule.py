@@ -3,6 +3,7 @@ import pytest
 from stylize.training.schedule import (
     FINAL_LR,
     WARMUP_STEPS,
+    Schedule,
     crop_size,
     learning_rate_factor,
 )
@@ -29,3 +30,26 @@ def test_learning_rate_rises_then_falls():
     assert top == WARMUP_STEPS - 1
     assert factors[:top] == sorted(factors[:top])
     assert factors[top:] == sorted(factors[top:], reverse=True)
+
+
+def test_a_draft_takes_the_first_half_of_the_steps():
+    schedule = Schedule(True, steps=6, size=64, batch_size=2)
+    assert [schedule.revises(step) for step in range(6)] == [False] * 3 + [True] * 3
+    assert [schedule.crop_size(step, 6) for step in range(6)] == [32, 32, 32, 64, 64, 64]
+    assert [schedule.photos(step) for step in range(6)] == [2, 2, 2, 1, 1, 1]
+    rates = [Schedule(True, 400, 64, 2).learning_rate(step, 400) for step in range(400)]
+    assert rates == [learning_rate_factor(step, 200) for step in range(200)] * 2
+
+
+def test_batches_that_cannot_be_halved_stay_whole():
+    assert Schedule(True, 6, 64, batch_size=1).photos(5) == 1
+    assert Schedule(True, 6, 64, batch_size=6, processes=2).photos(5) == 6
+    assert Schedule(True, 6, 64, batch_size=8, processes=2).photos(5) == 4
+
+
+def test_without_a_draft_there_is_one_stage():
+    schedule = Schedule(False, steps=8, size=256, batch_size=2)
+    assert not any(schedule.revises(step) for step in range(8))
+    assert [schedule.photos(step) for step in range(8)] == [2] * 8
+    assert schedule.crop_size(7, 8) == 256
+    assert schedule.learning_rate(6, 8) == learning_rate_factor(6, 8)

@@ -17,9 +17,9 @@ from stylize.network.device import choose
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture, read_header
 from stylize.style import load_style
-from stylize.training.schedule import Stage, stages
+from stylize.training.schedule import resolved
 from stylize.training.train import train
-from stylize.training.trainer import Trainer, resolved
+from stylize.training.trainer import Trainer
 
 DRAFTING = replace(CONFIG, steps=6, size=64, style_size=32)
 
@@ -47,23 +47,11 @@ def copy(network) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def test_stages_on_paper():
-    assert stages("quarter", 9) == [Stage(0, 9)]
-    assert stages("draft-revise", 10) == [Stage(0, 5), Stage(5, 10, revises=True)]
-
-
-def test_photos_double_and_halve_in_number_in_the_second_stage():
-    trainer = trainer_of()
-    assert [trainer.crop_size(step) for step in range(6)] == [32, 32, 32, 64, 64, 64]
-    assert [trainer.batch_size(step) for step in range(6)] == [2, 2, 2, 1, 1, 1]
-    assert trainer_of(batch_size=1).batch_size(5) == 1
-
-
 def test_the_draft_is_learned_first_and_then_kept():
     trainer = trainer_of()
     before = copy(trainer.network)
     for step in range(6):
-        size, count = trainer.crop_size(step), trainer.batch_size(step)
+        size, count = trainer.schedule.crop_size(step, 6), trainer.schedule.photos(step)
         row, _ = trainer.train_step(torch.rand(count, 3, size, size))
         assert (row["keep"] > 0) == (step >= 3)
         if step == 2:
@@ -131,7 +119,7 @@ def test_settings_that_do_not_suit_two_stages():
     compute = choose("cpu", "fp32")
     config = resolved(TrainConfig(base=""), "draft-revise", compute)
     assert (config.size, config.style_size) == (320, 160)
-    for settings in ({"size": 100}, {"patience": 10}, {"style_size": 20}):
+    for settings in ({"size": 100}, {"patience": 10}):
         with pytest.raises(UsageError):
             resolved(TrainConfig(base="", **settings), "draft-revise", compute)
 

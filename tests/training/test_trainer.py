@@ -6,10 +6,10 @@ from stylize.config import TrainConfig
 from stylize.errors import TrainingError
 from stylize.network.device import choose
 from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.objective.vgg_statistics import channel_statistics, distance, unpack
 from stylize.photos.lighting import random_light, relight
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.trainer import SEEDS, Trainer
-from stylize.training.vgg_statistics import channel_statistics, distance, unpack
 
 
 def trainer_of(**settings) -> Trainer:

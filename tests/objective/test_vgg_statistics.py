@@ -4,9 +4,9 @@ from conftest import draw_picture
 
 from stylize.config import STYLE_LAYERS
 from stylize.errors import StyleFileError
+from stylize.objective.vgg import load_vgg16
+from stylize.objective.vgg_statistics import centre, channel_statistics, distance, pack, unpack
 from stylize.photos.photo import to_tensor
-from stylize.training.vgg import load_vgg16
-from stylize.training.vgg_statistics import centre, channel_statistics, distance, pack, unpack
 
 
 @pytest.fixture(scope="module")

@@ -17,81 +17,27 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.config import STYLE_LAYERS, TrainConfig
-from stylize.photos.color import to_oklab
-from stylize.training.vgg import VGG16Features
+from stylize.objective.guided_gram import (
+    guided_gram_matrices,
+    guided_loss,
+    lightness_classes,
+    luma,
+)
+from stylize.objective.palette import Palette
+from stylize.objective.vgg import VGG16Features
 
 CONTENT_LAYER = "relu3_3"
 SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
-CLASSES = 4  # of lightness, each with Gram matrices of its own
-GUIDE_BLUR = 1 / 24  # of the short side: standard deviation; details have no class of their own
-GUIDE_LEVELS = 64  # of lightness: plain white with some noise is one of them
 LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
-LUMA = (0.299, 0.587, 0.114)  # of R'G'B', ITU-R BT.601
-LEAST_PIXELS = 1e-4  # of a class: an empty one has an empty Gram matrix, not a division by zero
 EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
 CELL = 16  # pixels: larger than a stroke, smaller than a product
 MOST_CELLS = 32  # per side: the evenness loss compares all pairs
-PALETTE_CELL = 8  # pixels: colours of areas, not of strokes
-DIRECTIONS = 32
-LEAST_CONTRAST = 0.01  # deviation, for style pictures of one colour
 KEEP_CELL = 4  # pixels: the period of the grid that the stages of a network leave
 KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
-
-
-def lightness_classes(image: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, CLASSES, H, W): the share of each pixel in each class, dark to light.
-
-    A pixel's place among the classes is the rank of its blurred luma within the image, so the light
-    and the contrast of a photo do not matter. Pixels of one luma have one rank, their mean: plain
-    ground is of one class, whatever share of the picture it fills. Neighbouring classes overlap
-    linearly. The ranks of the style picture decide what is the same class there.
-    """
-    luma = _luma(image)
-    deviation = GUIDE_BLUR * min(luma.shape[-2:])
-    reach = math.ceil(2 * deviation)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / deviation) ** 2).to(luma)
-    taps = taps / taps.sum()
-    luma = F.pad(luma[:, None], (reach, reach, reach, reach), mode="replicate")
-    luma = F.conv2d(F.conv2d(luma, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-    levels = (luma * GUIDE_LEVELS).round().flatten(1)
-    ordered = levels.sort(dim=1).values
-    below, up_to = (torch.searchsorted(ordered, levels, right=right) for right in (False, True))
-    rank = (below + up_to) / (2 * levels.shape[1])
-    place = (CLASSES * rank - 0.5).clamp(0, CLASSES - 1).view_as(luma)
-    numbers = torch.arange(CLASSES, device=luma.device).view(1, -1, 1, 1)
-    return (1 - (place - numbers).abs()).clamp_min(0)
-
-
-def guided_gram_matrices(features: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Gram matrices of each class, (N, K, C, C) fp32, and the share of each, (N, K).
-
-    `features` are (N, C, h, w), `classes` (N, K, H, W) with a sum of 1 at each pixel. Each pixel
-    counts in a matrix as much as it belongs to the class; divided by C and that sum of weights.
-    """
-    height, width = features.shape[-2:]
-    classes = F.adaptive_avg_pool2d(classes, (height, width)).flatten(2)
-    pixels = features.flatten(2)
-    sums = classes.sum(2)
-    grams = [
-        ((pixels * weight[:, None].to(pixels.dtype)) @ pixels.transpose(1, 2)).float()
-        for weight in classes.unbind(1)
-    ]
-    scale = features.shape[1] * sums.clamp_min(LEAST_PIXELS)
-    return torch.stack(grams, 1) / scale[..., None, None], sums / classes.shape[2]
-
-
-def guided_loss(grams: Tensor, shares: Tensor, targets: Tensor) -> Tensor:
-    """Mean over the batch of each class's |G - T|^2 / |T|^2, weighted by its share of the image.
-
-    `grams` (N, K, C, C), `shares` (N, K) and `targets` (1, K, C, C) as `guided_gram_matrices`.
-    """
-    distance = (grams - targets).square().sum((2, 3))
-    energy = targets.square().sum((2, 3)).clamp_min(1e-12)
-    return (shares * distance / energy).sum(1).mean()
 
 
 def relative_square(difference: Tensor, target: Tensor) -> Tensor:
@@ -116,13 +62,8 @@ def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
 
 
 def _tones(image: Tensor) -> Tensor:
-    cells = F.avg_pool2d(_luma(image), CELL).flatten(1)
+    cells = F.avg_pool2d(luma(image), CELL).flatten(1)
     return cells - cells.mean(1, keepdim=True)
-
-
-def _luma(image: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, H, W)."""
-    return (image.float() * torch.tensor(LUMA, device=image.device).view(3, 1, 1)).sum(1)
 
 
 def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
@@ -146,40 +87,6 @@ def _distances(image: Tensor) -> Tensor:
     down, across = (math.ceil(side / MOST_CELLS) for side in cells.shape[-2:])
     cells = cells[..., ::down, ::across].flatten(2)
     return (cells[..., :, None] - cells[..., None, :]).square().sum(1)
-
-
-class Palette:
-    """The colours of the style pictures, as a loss: sliced Wasserstein-1 distance (Rabin et al.
-    2011) of Oklab pixels at an eighth of the resolution, in units of the palette's own deviation.
-
-    For several pictures, quantiles along each direction are averaged, by weight: the barycentre.
-    """
-
-    def __init__(self, pictures: Sequence[Tensor], weights: Sequence[float]) -> None:
-        generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(DIRECTIONS, 3, generator=generator)
-        self._directions = F.normalize(directions, dim=1).to(pictures[0].device)
-        found = [self._along(picture) for picture in pictures]
-        found = [_resample(quantiles, found[0].shape[2]) for quantiles in found]
-        shares = torch.tensor(weights, device=found[0].device) / sum(weights)
-        self._quantiles = torch.einsum("p,pndq->ndq", shares, torch.stack(found))
-        self._unit = self._quantiles.std(dim=2).mean().clamp_min(LEAST_CONTRAST)
-
-    def _along(self, image: Tensor) -> Tensor:
-        """Sorted projections, (N, DIRECTIONS, pixels)."""
-        lab = to_oklab(F.avg_pool2d(image.float(), PALETTE_CELL)).flatten(2)
-        return (self._directions @ lab).sort(dim=2).values
-
-    def __call__(self, image: Tensor) -> Tensor:
-        """The mean over a batch (N, 3, H, W); H, W >= 8."""
-        found = self._along(image)
-        wanted = _resample(self._quantiles, found.shape[2])
-        return (found - wanted).abs().mean() / self._unit
-
-
-def _resample(quantiles: Tensor, count: int) -> Tensor:
-    """(N, D, Q) -> (N, D, count): quantiles at as many levels."""
-    return F.interpolate(quantiles, count, mode="linear", align_corners=True)
 
 
 def keep_loss(image: Tensor, draft: Tensor) -> Tensor:

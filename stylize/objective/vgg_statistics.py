@@ -10,7 +10,7 @@ from torch import Tensor
 
 from stylize.config import STYLE_LAYERS
 from stylize.errors import StyleFileError
-from stylize.training.vgg import VGG16Features
+from stylize.objective.vgg import VGG16Features
 
 WIDTHS = dict(zip(STYLE_LAYERS, (64, 128, 256, 512), strict=True))  # channels
 Statistics = dict[str, Tensor]  # layer -> (2, C): mean and standard deviation of each channel

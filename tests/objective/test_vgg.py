@@ -5,8 +5,8 @@ from safetensors.torch import load_file
 
 from stylize.assets import VGG16, shipped
 from stylize.errors import StyleFileError, UsageError
-from stylize.training import vgg
-from stylize.training.vgg import load_vgg16
+from stylize.objective import vgg
+from stylize.objective.vgg import load_vgg16
 
 # Where each ReLU stands in torchvision's `vgg16().features`.
 PLACES = {"relu1_1": 1, "relu1_2": 3, "relu2_2": 8, "relu3_1": 11, "relu3_3": 15, "relu4_3": 22}

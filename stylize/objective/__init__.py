@@ -1,0 +1,1 @@
+"""Photo, painting, style picture -> how far the painting is from both."""
