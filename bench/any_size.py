@@ -44,7 +44,8 @@ import json, re, sys
 from pathlib import Path
 from PIL import Image
 from stylize.batch.apply import apply
-from stylize.config import ApplyConfig, parse_size
+from stylize.config import ApplyConfig
+from stylize.settings import parse_size
 Image.MAX_IMAGE_PIXELS = None
 style, device, small, photo, out, most, times = sys.argv[1:]
 most = None if most == "auto" else parse_size(most)

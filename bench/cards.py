@@ -28,6 +28,7 @@ from stylize.network.device import choose
 from stylize.network.style_file import replace_header
 from stylize.network.style_header import StyleHeader, read_header
 from stylize.objective.losses import LAYERS, Objective, weighted_sum
+from stylize.objective.style_targets import StyleTargets
 from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor
@@ -82,7 +83,9 @@ def unseen(style: Style, squares: list[torch.Tensor], pictures: dict[str, Path])
 def objective_of(header: StyleHeader, pictures: dict[str, Path]) -> Objective:
     size = header.training.style_size
     targets = [to_tensor(read_style(pictures[p.sha256], size))[None] for p in header.pictures]
-    return Objective(load_vgg16("shipped", LAYERS), targets, [p.weight for p in header.pictures])
+    vgg = load_vgg16("shipped", LAYERS)
+    weights = [picture.weight for picture in header.pictures]
+    return Objective(vgg, StyleTargets.of(vgg, targets, weights))
 
 
 def spread(path: Path) -> float:

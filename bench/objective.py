@@ -32,6 +32,7 @@ from torch import Tensor
 from stylize import load_style
 from stylize.config import TrainConfig
 from stylize.objective.losses import LAYERS, Objective, weighted_sum
+from stylize.objective.style_targets import StyleTargets
 from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
@@ -100,7 +101,8 @@ def load_objective(config: TrainConfig, pictures: list[Path], weights: list[floa
         to_tensor(with_short_side(read_photo(path).rgb, config.style_size))[None]
         for path in pictures
     ]
-    return Objective(load_vgg16(config.vgg, LAYERS), targets, weights)
+    vgg = load_vgg16(config.vgg, LAYERS)
+    return Objective(vgg, StyleTargets.of(vgg, targets, weights))
 
 
 def median_curve(runs: list[Run], start: str, most: int) -> list[float]:

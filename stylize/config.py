@@ -4,7 +4,6 @@ A field made by `option` with a text becomes an option of the command that takes
 (`stylize.cli.options`).
 """
 
-import re
 import string
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,16 +30,6 @@ PRECISION_HELP = "auto, fp32 or bf16 (auto: bf16 where the hardware computes in 
 
 # Headings in `--help`.
 RUN, LOOK, FILES, MACHINE = "Run", "Look", "Files", "Machine"
-
-
-def parse_size(text: str) -> float:
-    """Bytes from a text such as 700MB, 4GB or 2GiB; raises UsageError for any other text."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)B?", text.strip().upper())
-    if match is None:
-        raise UsageError(f"{text!r} is no size of memory", "give one such as 700MB or 4GB")
-    number, unit = match.groups()
-    base = 1024.0 if unit.endswith("I") else 1000.0
-    return float(number) * base ** ("KMGT".index(unit[0]) + 1)
 
 
 @dataclass(frozen=True)
@@ -187,6 +176,13 @@ class Look(Settings):
     )
     preserve_color: bool = option(False, "Keep the photo's colours.", LOOK)
     background: str = option("stylize", choices=BACKGROUNDS)
+    refine: int = option(
+        0,
+        "Optimise each photo's draft for so many steps, a few seconds in all. For single pictures.",
+        LOOK,
+        least=0,
+        most=1000,
+    )
     even_light: bool = option(
         True, "Even out light that falls off to one side or to the corners.", LOOK
     )

@@ -1,5 +1,6 @@
 """What settings are made of: frozen dataclasses that check themselves when they are made."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields
 from types import UnionType
@@ -24,6 +25,16 @@ def option(
     """
     rule = {"text": text, "heading": heading, "metavar": metavar}
     return field(default=default, metadata={**rule, "choices": choices, "limits": limits})
+
+
+def parse_size(text: str) -> float:
+    """Bytes from a text such as 700MB, 4GB or 2GiB; raises UsageError for any other text."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]I?)B?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"{text!r} is no size of memory", "give one such as 700MB or 4GB")
+    number, unit = match.groups()
+    base = 1024.0 if unit.endswith("I") else 1000.0
+    return float(number) * base ** ("KMGT".index(unit[0]) + 1)
 
 
 def check_number(name: str, value: float, **limits: float) -> None:

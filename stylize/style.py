@@ -1,9 +1,10 @@
 """A style ready for use: tensor -> tensor, picture -> picture. The public API."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -19,14 +20,15 @@ from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.network.strip_stages import Rows, Run, cut
-from stylize.network.strips import Strips
-from stylize.network.style_file import load_network
+from stylize.network.strips import Strips, as_tensor
+from stylize.network.style_file import load_network, read_targets
 from stylize.network.style_header import StyleHeader
+from stylize.objective.refine import Refiner
 from stylize.photos.blend import REACH, SHRINK, apply_look
 from stylize.photos.decoder import read_photo, split_photo
-from stylize.photos.masks import balance, cut_out, product_mask
-from stylize.photos.photo import Photo, merge_alpha, to_mask, to_picture, to_tensor
-from stylize.photos.shading import Shading, find_shading
+from stylize.photos.masks import cut_out, product_mask
+from stylize.photos.photo import Photo, merge_alpha, scaled_down, to_mask, to_picture
+from stylize.photos.view import View, crop, view_of
 
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
@@ -36,39 +38,32 @@ ANCHOR_SIZE = 1024  # pixels on the longest side of an anchor
 LONGEST = 4  # times the short side: the largest aspect ratio that strokes are scaled for
 
 
-@dataclass(frozen=True)
-class View:
-    """A picture as the network sees it: shading removed, pixels weighted in the statistics."""
-
-    rgb: Image.Image
-    weights: Image.Image | None = None
-    shading: Shading | None = None
-
-    def resized(self, size: tuple[int, int], resample: Image.Resampling) -> "View":
-        weights = self.weights and self.weights.resize(size, Image.Resampling.BOX)
-        return replace(self, rgb=self.rgb.resize(size, resample), weights=weights)
-
-    def rows(self, device: torch.device, top: int, bottom: int) -> Tensor:
-        """(1, 3, bottom - top, W)."""
-        rows = _crop(self.rgb, device, top, bottom)
-        if self.shading is None:
-            return rows
-        return rows.mul_(self.shading.gain(*self.rgb.size, top, bottom).to(device))
-
-
 class Style:
     """A trained network on its device, with the header of its file.
 
     One style serves any number of photos of any size. Only `hold` changes it.
     """
 
-    def __init__(self, network: nn.Module, header: StyleHeader, compute: Compute) -> None:
+    def __init__(
+        self, network: nn.Module, header: StyleHeader, compute: Compute, path: Path | None = None
+    ) -> None:
+        """`path` is the style's file, for what only `Look.refine` needs."""
         self.header = header
         self.compute = compute
+        self._path = path
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         network = network.to(compute.device, compute.dtype)
         self._network = network.to(memory_format=torch.channels_last).eval()
+
+    @cached_property
+    def _refiner(self) -> Refiner:
+        """Raises UsageError: the style was made without what a draft can be refined towards."""
+        kept = read_targets(self._path) if self._path and self._drafts else {}
+        if not kept:
+            hint = "train it anew with --architecture draft-revise"
+            raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
+        return Refiner(kept, self.header.training, self.compute.device)
 
     def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
         """From now on, pull norms towards the statistics of these photos, as `config` says.
@@ -83,23 +78,29 @@ class Style:
                 unreadable = error
             else:
                 mask = product_mask(photo) if config.look.masked else None
-                view = _view(replace(photo, mask=mask), config.look)
+                view = view_of(replace(photo, mask=mask), config.look)
                 photos.append((self._images([view]), self._weights([view])))
         if not photos:
             raise unreadable
         hold(self._network, photos, config.anchor_weight, config.anchor_floor)
 
     def __call__(
-        self, images: Tensor, masks: Tensor | None = None, stroke: float | None = None
+        self,
+        images: Tensor,
+        masks: Tensor | None = None,
+        stroke: float | None = None,
+        refine: int = 0,
     ) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
 
         Any H, W >= 1. Each image is normalized by its own statistics, so the result equals that of
         the image alone (Ulyanov et al. 2016). With `masks`, (N, 1, H, W) in [0, 1], the statistics
         are those of the masked part: the background influences only what is close to it. `stroke`
-        multiplies the size of the forms, for networks that paint a draft.
+        multiplies the size of the forms, and `refine` is a number of steps, as in `Look`; both are
+        for networks that paint a draft.
 
-        Raises UsageError: `images` or `masks` have another shape or are not floating point.
+        Raises UsageError: `images` or `masks` have another shape or are not floating point, or the
+            style's drafts cannot be refined.
         """
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise UsageError(f"images are {tuple(images.shape)}, not (N, 3, H, W)")
@@ -113,8 +114,9 @@ class Style:
                 )
             masks = masks.to(device, torch.float32)
         with torch.inference_mode():
-            images_there = images.to(device, torch.float32)
-            result: Tensor = self._network(images_there, masks, **self._options(stroke))
+            seen = images.to(device, torch.float32)
+            options = self._options(seen, masks, stroke, refine)
+            result: Tensor = self._network(seen, masks, **options)
         return result.to(images.device)
 
     def stylize(
@@ -165,9 +167,9 @@ class Style:
 
         Raises OSError: the disk is full.
         """
-        views = [_view(photo, look) for photo in photos]
+        views = [view_of(photo, look) for photo in photos]
         if look.stroke is None or self._drafts:
-            painted = self._paint(views, need, folder, look.stroke)
+            painted = self._paint(views, need, folder, look.stroke, look.refine)
         else:
             stroke = look.stroke
             painted = (self._paint_relative(view, stroke, need, folder) for view in views)
@@ -176,9 +178,21 @@ class Style:
             for photo, rows in zip(photos, painted, strict=True)
         ]
 
-    def _options(self, stroke: float | None) -> dict[str, float]:
-        """What the network is told besides the photo."""
-        return {} if stroke is None or not self._drafts else {"stroke": stroke}
+    def _options(
+        self,
+        images: Tensor | Strips,
+        masks: Tensor | Strips | None,
+        stroke: float | None,
+        refine: int,
+    ) -> dict[str, Any]:
+        """What the network is told besides the photos and their masks."""
+        options: dict[str, Any] = {"stroke": stroke or 1.0} if self._drafts else {}
+        if refine:
+            refiner = self._refiner
+            paint: Any = self._network.paint_draft
+            photos, drafts = (as_tensor(part) for part in paint(images, masks, **options))
+            options["draft"] = refiner(drafts, photos, refine)
+        return options
 
     def _paint(
         self,
@@ -186,13 +200,14 @@ class Style:
         need: Need,
         folder: Path | None,
         stroke: float | None = None,
+        refine: int = 0,
     ) -> Iterator[Rows]:
         """The network's result for each view, by rows from the top."""
         if need.way is not Way.ONE_PASS:
             for view in views:
-                yield self._strips(view, need, folder, stroke)
+                yield self._strips(view, need, folder, stroke, refine)
             return
-        result = self(self._images(views), self._weights(views), stroke)
+        result = self(self._images(views), self._weights(views), stroke, refine)
         yield from (partial(_rows, image[None]) for image in result)
 
     def _images(self, views: Sequence[View]) -> Tensor:
@@ -207,25 +222,29 @@ class Style:
         weights = [to_mask(view.weights or whole) for view in views]
         return torch.stack(weights).to(self.compute.device)
 
-    def _strips(self, view: View, need: Need, folder: Path | None, stroke: float | None) -> Rows:
+    def _strips(
+        self, view: View, need: Need, folder: Path | None, stroke: float | None, refine: int
+    ) -> Rows:
         device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
         count = partial(count_strips, on_gpu=device.type == "cuda")
         run = Run(device, count(size), buffer)
         if need.way is Way.APPROXIMATE and max(size) > THUMBNAIL:
-            size = scaled(size, THUMBNAIL / max(size))
-            whole = Run(device, count(size), buffer)
+            size = scaled_down(size, THUMBNAIL)
+            thumbnail = Run(device, count(size), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
-            self._stream(small, whole, stroke).rows(0, 1)  # a row needs the statistics of all norms
-            run.given = whole.found
-        return self._stream(view, run, stroke).advance
+            self._stream(small, thumbnail, stroke, 0).rows(
+                0, 1
+            )  # a row needs the statistics of all norms
+            run.given = thumbnail.found
+        return self._stream(view, run, stroke, refine).advance
 
-    def _stream(self, view: View, run: Run, stroke: float | None) -> Strips:
+    def _stream(self, view: View, run: Run, stroke: float | None, refine: int) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
         mask = None
         if view.weights is not None:
-            mask = _on_demand(view.rgb.size, 1, run, partial(_crop, view.weights, run.device))
-        result: Strips = self._network(image, mask, **self._options(stroke))
+            mask = _on_demand(view.rgb.size, 1, run, partial(crop, view.weights, run.device))
+        result: Strips = self._network(image, mask, **self._options(image, mask, stroke, refine))
         return result
 
     def _scales(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
@@ -251,37 +270,16 @@ class Style:
             # A painted picture has no shading.
             seen = View(_finish(Photo(seen.rgb), rows, PLAIN), view.weights)
         painted = seen.rgb.resize(view.rgb.size, Image.Resampling.BICUBIC)
-        return partial(_crop, painted, self.compute.device)
-
-
-def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    width, height = (max(1, round(side * scale)) for side in size)
-    return width, height
+        return partial(crop, painted, self.compute.device)
 
 
 def _rows(image: Tensor, top: int, bottom: int) -> Tensor:
     return image[:, :, top:bottom]
 
 
-def _crop(picture: Image.Image, device: torch.device, top: int, bottom: int) -> Tensor:
-    part = picture.crop((0, top, picture.width, bottom))
-    return (to_mask(part) if part.mode == "L" else to_tensor(part))[None].to(device)
-
-
 def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> Strips:
     width, height = size
     return Strips(run, (1, channels, height, width), torch.float32, rows)
-
-
-def _view(photo: Photo, look: Look) -> View:
-    if look.masked and photo.mask is not None:  # the background has no influence
-        return View(photo.rgb, photo.mask)
-    opaque = photo.alpha is None or photo.alpha.getextrema() == (
-        255,
-        255,
-    )  # otherwise the frame is not visible
-    shading = find_shading(photo.rgb) if look.even_light and opaque else None
-    return View(photo.rgb, balance(photo.rgb, shading), shading)
 
 
 def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
@@ -293,10 +291,10 @@ def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
         first, last = max(0, top - reach) // SHRINK * SHRINK, min(photo.rgb.height, bottom + reach)
         stylized = painted(first, last)
         if not look.plain:
-            image = _crop(photo.rgb, stylized.device, first, last)
+            image = crop(photo.rgb, stylized.device, first, last)
             mask = None
             if photo.mask is not None:
-                mask = _crop(photo.mask, stylized.device, first, last)
+                mask = crop(photo.mask, stylized.device, first, last)
             stylized = apply_look(stylized, image, mask, look)
         if result is None:  # only now, when the network has released most memory
             result = Image.new("RGB", photo.size)
@@ -316,5 +314,6 @@ def load_style(style: str, device: str = "auto", precision: str = "auto") -> Sty
     """
     compute = choose(device, precision)
     backend(compute.device.type)  # one that is forced and cannot run is an error now
-    network, header = load_network(find_style(style))
-    return Style(network, header, compute)
+    path = find_style(style)
+    network, header = load_network(path)
+    return Style(network, header, compute, path)

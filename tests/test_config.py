@@ -2,8 +2,9 @@ import dataclasses
 
 import pytest
 
-from stylize.config import ApplyConfig, Look, NetworkConfig, TrainConfig, parse_size
+from stylize.config import ApplyConfig, Look, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
+from stylize.settings import parse_size
 
 
 @pytest.mark.parametrize(

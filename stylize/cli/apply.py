@@ -15,8 +15,9 @@ from tqdm import tqdm
 from stylize import events
 from stylize.cli import options, terminal
 from stylize.cli.terminal import ProgressBar, count, print_line, shown
-from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look, parse_size
+from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look
 from stylize.errors import UsageError
+from stylize.settings import parse_size
 
 NATIVE = "native"  # of --stroke: no number
 

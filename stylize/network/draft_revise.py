@@ -54,16 +54,28 @@ class DraftReviseNet(nn.Module):
         stroke: float = 1.0,
         draft: Tensor | None = None,
     ) -> Tensor:
-        """With a `draft`, (N, 3, h, w), as the network paints it for that photo, only revise it."""
-        sizes = level_sizes((image.shape[-2], image.shape[-1]), self.draft_size / stroke)
-        photos = pyramid(image, sizes)
-        masks = [None] * len(sizes) if mask is None else pyramid(mask, sizes)
+        """With a `draft`, (N, 3, h, w), as `paint_draft` has painted it, only revise it."""
+        photos, masks = self._levels(image, mask, stroke)
         painted: Tensor = self.draft(photos[0], masks[0], seeds) if draft is None else draft
         for photo, weights in zip(photos[1:], masks[1:], strict=True):
             # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
             soft = blur(painted, BINOMIAL, before=1, wrap=self.training)
             painted = self.reviser(photo, resize_as(soft, photo), weights, seeds)
         return resize_as(painted, image)  # a photo without a revision
+
+    def paint_draft(
+        self, image: Tensor, mask: Tensor | None, stroke: float
+    ) -> tuple[Tensor, Tensor]:
+        """The photo as the draft network sees it, and its draft: (N, 3, h, w) each."""
+        photos, masks = self._levels(image, mask, stroke)
+        return photos[0], self.draft(photos[0], masks[0])
+
+    def _levels(
+        self, image: Tensor, mask: Tensor | None, stroke: float
+    ) -> tuple[list[Tensor], Sequence[Tensor | None]]:
+        sizes = level_sizes((image.shape[-2], image.shape[-1]), self.draft_size / stroke)
+        masks = [None] * len(sizes) if mask is None else pyramid(mask, sizes)
+        return pyramid(image, sizes), masks
 
 
 class Reviser(TransformerNet):

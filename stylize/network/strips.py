@@ -90,6 +90,11 @@ class Strips:
         )
 
 
+def as_tensor(image: Tensor | Strips) -> Tensor:
+    """All of it, in one tensor."""
+    return image.whole() if isinstance(image, Strips) else image
+
+
 def _norm(
     layer: InstanceNorm2d,
     x: Strips,

@@ -18,11 +18,17 @@ from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import norm_names
 from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header
 
+TARGET = "target."  # prefix of tensors that are no weights: what drafts are refined towards
+
 
 def save_style(
-    path: Path, weights: Mapping[str, Tensor], header: StyleHeader, scratch: Path | None = None
+    path: Path,
+    weights: Mapping[str, Tensor],
+    header: StyleHeader,
+    targets: Mapping[str, Tensor] | None = None,
+    scratch: Path | None = None,
 ) -> None:
-    """Write a style file in one step, with weights in half precision.
+    """Write a style file in one step, with weights in half precision, and `targets` as they are.
 
     Half precision changes the pictures of shipped styles by at most one grey level. A norms-only
     style leaves out all other weights, which are in its base. Until it is complete, the file lies
@@ -33,7 +39,20 @@ def save_style(
         with torch.device("meta"):
             names = norm_names(build_network(header.network))
     stored = {name: halved(weights[name]) for name in names}
+    stored |= {TARGET + name: tensor for name, tensor in (targets or {}).items()}
     write_tensors(path, stored, {METADATA_KEY: header.to_json()}, scratch)
+
+
+def read_targets(path: Path) -> dict[str, Tensor]:
+    """The `targets` of the style file `path`; empty if it has none.
+
+    Raises StyleFileError: the file cannot be read.
+    """
+    return {
+        name.removeprefix(TARGET): tensor
+        for name, tensor in read_tensors(path).items()
+        if name.startswith(TARGET)
+    }
 
 
 def replace_header(path: Path, header: StyleHeader, scratch: Path | None = None) -> None:
@@ -55,7 +74,8 @@ def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
             network in its header. The message names the file and the key.
     """
     header = read_header(path)
-    weights = read_tensors(path)
+    tensors = read_tensors(path)
+    weights = {name: value for name, value in tensors.items() if not name.startswith(TARGET)}
     if header.training.only_norm:
         weights = load_base(header, path) | weights
     # On the meta device, a header that lies about sizes costs no memory.

@@ -9,31 +9,28 @@ asks for the colours of the style picture, in the same shares; the tone loss kee
 lighter than dark ones; the evenness loss keeps areas of one colour even.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.config import STYLE_LAYERS, TrainConfig
-from stylize.objective.guided_gram import (
-    guided_gram_matrices,
-    guided_loss,
-    lightness_classes,
-    luma,
+from stylize.objective.guided_gram import guided_loss, lightness_classes, luma
+from stylize.objective.style_targets import (
+    CELL,
+    SCALES,
+    StyleTargets,
+    colour_distances,
+    guided_grams,
 )
-from stylize.objective.palette import Palette
 from stylize.objective.vgg import VGG16Features
 
 CONTENT_LAYER = "relu3_3"
-SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
 LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
 EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
-CELL = 16  # pixels: larger than a stroke, smaller than a product
-MOST_CELLS = 32  # per side: the evenness loss compares all pairs
 KEEP_CELL = 4  # pixels: the period of the grid that the stages of a network leave
 KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
@@ -72,21 +69,10 @@ def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
     Mean squared distance between the colours of two cells of 16 x 16 pixels in `image`, over all
     pairs, weighted by their similarity in `photo`: half at a distance of EVEN_NEAR. H, W >= 16.
     """
-    ours, theirs = _distances(image), _distances(photo)
+    ours, theirs = colour_distances(image), colour_distances(photo)
     alike = torch.exp2(-theirs / EVEN_NEAR**2)
     alike = alike * (1 - torch.eye(alike.shape[-1], device=alike.device))
     return ((alike * ours).sum((1, 2)) / alike.sum((1, 2)).clamp_min(1)).mean()
-
-
-def _distances(image: Tensor) -> Tensor:
-    """(N, 3, H, W) -> (N, cells, cells): squared distances between the colours of all cells.
-
-    Large images are sampled at up to MOST_CELLS by MOST_CELLS cells.
-    """
-    cells = F.avg_pool2d(image.float(), CELL)
-    down, across = (math.ceil(side / MOST_CELLS) for side in cells.shape[-2:])
-    cells = cells[..., ::down, ::across].flatten(2)
-    return (cells[..., :, None] - cells[..., None, :]).square().sum(1)
 
 
 def keep_loss(image: Tensor, draft: Tensor) -> Tensor:
@@ -110,42 +96,11 @@ def total_variation(image: Tensor) -> Tensor:
 
 
 class Objective:
-    """The losses of a stylized photo against its content and the style.
+    """The losses of a stylized photo against its content and the style."""
 
-    `style_grams` holds the style's guided Gram matrices by scale and layer, (1, K, C, C) each; for
-    several pictures, their weighted mean.
-    """
-
-    def __init__(
-        self, vgg: VGG16Features, pictures: Sequence[Tensor], weights: Sequence[float] = ()
-    ) -> None:
-        """`pictures` are (1, 3, H, W) in [0, 1], at their working size; `weights` are positive and
-        equal by default."""
+    def __init__(self, vgg: VGG16Features, style: StyleTargets) -> None:
         self.vgg = vgg
-        weights = weights or [1.0] * len(pictures)
-        self.style_grams: dict[tuple[int, str], Tensor] = {}
-        self.palette = Palette(pictures, weights)
-        self.variety = 0.0
-        for picture, weight in zip(pictures, weights, strict=True):
-            share = weight / sum(weights)
-            with torch.no_grad():
-                for place, (grams, _) in self._grams(picture, picture).items():
-                    self.style_grams[place] = self.style_grams.get(place, 0) + share * grams
-            self.variety += float(_distances(picture).mean()) * share
-
-    def _grams(
-        self, image: Tensor, photo: Tensor, features: Mapping[str, Tensor] | None = None
-    ) -> dict[tuple[int, str], tuple[Tensor, Tensor]]:
-        """Guided Gram matrices and shares of `image` at all scales and layers; the classes are
-        those of `photo`. `features` are those of the whole image, if they are known."""
-        classes = lightness_classes(photo)
-        found = {}
-        for scale in SCALES:
-            if scale > 1 or features is None:
-                features = self.vgg(F.avg_pool2d(image, scale), STYLE_LAYERS)
-            for layer in STYLE_LAYERS:
-                found[scale, layer] = guided_gram_matrices(features[layer], classes)
-        return found
+        self.style = style
 
     def content_target(self, photo: Tensor) -> Tensor:
         """The activations of `photo` at the content layer, without gradients."""
@@ -162,17 +117,13 @@ class Objective:
         losses = {
             "content": relative_square(features[CONTENT_LAYER] - content_target, content_target)
         }
-        grams = self._grams(image, photo, features)
-        for layer in STYLE_LAYERS:
-            losses[f"style {layer}"] = torch.stack(
-                [
-                    weight * guided_loss(*grams[scale, layer], self.style_grams[scale, layer])
-                    for scale, weight in SCALES.items()
-                ]
-            ).sum()
-        losses["palette"] = self.palette(image)
+        grams = guided_grams(self.vgg, image, lightness_classes(photo), features)
+        for (scale, layer), target in self.style.grams.items():
+            loss = SCALES[scale] * guided_loss(*grams[scale, layer], target)
+            losses[f"style {layer}"] = losses.get(f"style {layer}", 0) + loss
+        losses["palette"] = self.style.palette(image)
         losses["tone"] = tone_loss(image, photo)
-        losses["even"] = evenness_loss(image, photo) / (self.variety + EVEN_FLOOR)
+        losses["even"] = evenness_loss(image, photo) / (self.style.variety + EVEN_FLOOR)
         losses["tv"] = total_variation(image)
         return losses
 

@@ -197,7 +197,9 @@ class TrainingLoop:
         else:
             header = replace(header, preview=painted)
         try:
-            save_style(folder.style, weights, header, scratch=folder.folder)
+            targets = self._trainer.targets()
+            kept = targets.to_tensors() if targets else {}
+            save_style(folder.style, weights, header, kept, scratch=folder.folder)
         except StyleFileError as error:
             raise TrainingError(str(error), "make room, then go on with --resume") from error
         seconds = self._seconds()

@@ -19,6 +19,7 @@ from stylize.network.device import Compute
 from stylize.network.resample import resize
 from stylize.network.style_header import StyleHeader
 from stylize.objective.losses import LAYERS, Objective, keep_loss, weighted_sum
+from stylize.objective.style_targets import StyleTargets
 from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.objective.vgg_statistics import centre, channel_statistics, pack
 from stylize.photos.lighting import random_light, relight
@@ -110,8 +111,9 @@ class Trainer:
     ) -> list[Objective]:
         targets = self._targets(pictures, scale)
         if self.config.many:
-            return [Objective(vgg, [target]) for target in targets]
-        return [Objective(vgg, targets, [picture.weight for picture in self._header.pictures])]
+            return [Objective(vgg, StyleTargets.of(vgg, [target])) for target in targets]
+        weights = [picture.weight for picture in self._header.pictures]
+        return [Objective(vgg, StyleTargets.of(vgg, targets, weights))]
 
     @property
     def objectives(self) -> list[Objective]:
@@ -241,6 +243,13 @@ class Trainer:
         if isinstance(self.average, ManyStyles):
             return self.average.base()
         return weights
+
+    def targets(self) -> StyleTargets | None:
+        """What drafts are refined towards in use; None if the style's file has no use for it."""
+        own = not self.config.many and self.config.vgg == VGG_SOURCES[0]  # with the shipped VGG
+        if not own or not self.schedule.drafts or self.config.only_norm:
+            return None
+        return self._objectives[0][0].style
 
     def header(self) -> StyleHeader:
         """The header of the style at this step, with the losses thinned out."""

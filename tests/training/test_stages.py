@@ -3,6 +3,7 @@
 import threading
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY_DRAFT, draw_picture
@@ -10,12 +11,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from trainings import CONFIG
 
-from stylize.config import TrainConfig
+from stylize.config import Look, TrainConfig
 from stylize.errors import UsageError
 from stylize.events import StepDone, TrainingDone
 from stylize.network.device import choose
+from stylize.network.memory import Need, Way
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture, read_header
+from stylize.photos.photo import Photo
 from stylize.style import load_style
 from stylize.training.schedule import resolved
 from stylize.training.train import train
@@ -129,3 +132,20 @@ def test_the_file_gives_back_the_network(style_picture, content, tmp_path):
     network, header = load_network(tmp_path / "mine.safetensors")
     assert header.network == replace(TINY_DRAFT, draft_size=32)
     assert not network.training
+
+
+def test_a_style_refines_its_drafts(style_picture, content, tmp_path, monkeypatch):
+    list(learn(style_picture, content, tmp_path))
+    path = tmp_path / "mine.safetensors"
+    style = load_style(str(path), "cpu", "fp32")
+    picture = draw_picture(1, 150, 130)
+    plain, refined = (style.stylize(picture, Look(refine=steps)) for steps in (0, 5))
+    assert np.abs(np.asarray(plain, int) - np.asarray(refined, int)).mean() > 1
+    again = style.stylize_photos([Photo(picture)], Look(refine=5), Need(Way.STRIPS, 0, 0))[0]
+    assert np.abs(np.asarray(refined, int) - np.asarray(again, int)).max() <= 1
+    assert {name for name in load_file(path) if name.startswith("target.")}
+
+
+def test_a_style_without_targets_cannot_be_refined(style_file):
+    with pytest.raises(UsageError, match="cannot be refined"):
+        load_style(str(style_file), "cpu").stylize(draw_picture(0), Look(refine=1))
