@@ -44,7 +44,9 @@ class DraftReviseNet(nn.Module):
             )
         )
         self.draft_size = config.draft_size
-        self.values_per_pixel = self.reviser.values_per_pixel
+        one_pass, kept = self.reviser.values_per_pixel
+        # Beside it: the painting, enlarged and in logits; in strips, the painting before it.
+        self.values_per_pixel = (one_pass + 4 * 3, kept + 3)
 
     def forward(
         self,

@@ -8,6 +8,7 @@ the statistics of the whole picture, and the result equals one pass, apart from 
 are computed twice: only where a blur follows a convolution without a norm in between.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -193,28 +194,34 @@ def _interpolate(x: Strips, size: None, scale_factor: int, mode: str, **options:
 
 def _resize(x: Strips, size: tuple[int, int]) -> Strips | Tensor:
     run = x.run.at(size[0] * size[1] / (x.shape[2] * x.shape[3]))
-    result = Strips(run, (1, x.shape[1], *size), torch.float32, _resized(x.rows, x.shape, size))
+    rows = _resized(x.rows, x.shape, size, math.ceil(x.shape[2] / x.run.count))
+    result = Strips(run, (1, x.shape[1], *size), torch.float32, rows)
     return result.whole() if run.count == 1 else result
 
 
 def _resize_as(x: Strips | Tensor, like: Strips) -> Strips:
     size = (like.shape[2], like.shape[3])
-    source = Kept(x).rows if isinstance(x, Strips) else _rows_of(x)
-    rows = _resized(source, x.shape, size)
+    if isinstance(x, Strips) and x.shape[2:] == size:
+        return x
+    source = Kept(x).rows if isinstance(x, Strips) else lambda top, end: x[:, :, top:end]
+    rows = _resized(source, x.shape, size, x.shape[2])
     return Strips(like.run, (1, x.shape[1], *size), torch.float32, rows)
 
 
-def _rows_of(x: Tensor) -> Rows:
-    return lambda top, bottom: x[:, :, top:bottom]
+def _resized(source: Rows, shape: tuple[int, ...], size: tuple[int, int], most: int) -> Rows:
+    """`resize` by rows: columns by torch, rows by their weights; from about `most` rows at a time,
+    as a strip of a small copy may show much of the picture."""
 
-
-def _resized(source: Rows, shape: tuple[int, ...], size: tuple[int, int]) -> Rows:
-    """`resize` by rows: columns by torch, rows by their weights."""
-
-    def rows(top: int, bottom: int) -> Tensor:
+    def part(top: int, bottom: int) -> Tensor:
         places, shares = row_weights(range(top, bottom), shape[2], size[0])
         strip = source(places.start, places.stop)
         return shares.to(strip.device) @ resize(strip, (len(places), size[1]))
+
+    step = max(1, most * size[0] // shape[2])
+
+    def rows(top: int, bottom: int) -> Tensor:
+        parts = [part(row, min(row + step, bottom)) for row in range(top, bottom, step)]
+        return torch.cat(parts, dim=2) if len(parts) > 1 else parts[0]
 
     return rows
 

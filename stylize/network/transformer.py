@@ -70,9 +70,11 @@ class TransformerNet(nn.Module):
 
     def _fold(self, image: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] -> (N, 48, ..., ...): padded, at a quarter of the resolution."""
-        x = F.pad(image.float() - 0.5, self._padding(image), mode="replicate")
-        x = F.pixel_unshuffle(x, 4).to(self.noise.weight.dtype)
-        return x.contiguous(memory_format=torch.channels_last)
+        x = (image.float() - 0.5).to(self.noise.weight.dtype)
+        padding = self._padding(image)
+        if any(padding):
+            x = F.pad(x, padding, mode="replicate")
+        return F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
 
     def _halvings(self, mask: Tensor | None, image: Tensor) -> list[Tensor | None]:
         return halvings(mask, self._padding(image), times=3)
