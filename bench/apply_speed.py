@@ -1,11 +1,11 @@
-"""How fast is a photo stylized? The default network against the paper's, side by side.
+"""How fast is a photo stylized? Our networks against the paper's, side by side.
 
 The baseline is what people commonly run: the network of Johnson et al. 2016 in eager fp32, NCHW,
 with `torch.nn.InstanceNorm2d`. Ours runs as in `stylize apply`, on the same machine and threads, in
 turn. torch counts the GMAC. The machine's limit is its best square matrix product in the same
 precision.
 
-    python bench/apply_speed.py [--device cpu]
+    python bench/apply_speed.py [--device cpu] [--sizes 512 1024 2048]
 """
 
 import argparse
@@ -18,18 +18,24 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from stylize.config import NetworkConfig
+from stylize.config import DRAFT_REVISE, NetworkConfig
 from stylize.network.architectures import build_network
-from stylize.network.device import choose
+from stylize.network.device import Compute, choose
 
-SIZES = (512, 1024)
-ROUNDS = 15
+SIZES = (512, 1024, 2048)
+ROUNDS = 15  # at the smallest size; fewer at larger ones
+BASELINE = "Johnson, eager fp32"
 
 
-def johnson_as_commonly_written(device: torch.device) -> nn.Module:
+def johnson_as_commonly_written() -> nn.Module:
     network = build_network(NetworkConfig(architecture="johnson"))
     replace_norms(network, nn.InstanceNorm2d.forward)
-    return network.eval().requires_grad_(False).to(device)
+    return network
+
+
+def as_applied(architecture: str, compute: Compute) -> nn.Module:
+    network = build_network(NetworkConfig(architecture=architecture)).to(compute.dtype)
+    return network.to(memory_format=torch.channels_last)
 
 
 def macs(network: nn.Module, image: torch.Tensor) -> float:
@@ -52,11 +58,16 @@ def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
-    compute = choose(parser.parse_args().device)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    options = parser.parse_args()
+    compute = choose(options.device)
     device = compute.device
-    johnson = johnson_as_commonly_written(device)
-    ours = build_network(NetworkConfig()).eval().requires_grad_(False).to(device, compute.dtype)
-    ours = ours.to(memory_format=torch.channels_last)
+    networks = {BASELINE: johnson_as_commonly_written()} | {
+        f"{name}, {compute.precision}": as_applied(name, compute)
+        for name in (DRAFT_REVISE, "quarter")
+    }
+    for network in networks.values():
+        network.eval().requires_grad_(False).to(device)
     peak = matmul_peak(device, compute.dtype)
 
     console = Console(width=110)
@@ -64,21 +75,21 @@ def main() -> None:
     console.print(f"best matrix product in {compute.precision}: {peak / 1e12:.3f} TFLOP/s")
     table = Table("size", "network", "median ms", "min ms", "GMAC", "TFLOP/s", "of peak", "faster")
     figures = {"peak_tflops": peak / 1e12, "precision": compute.precision}
-    for size in SIZES:
+    for size in options.sizes:
         image = torch.rand(1, 3, size, size, device=device)
         functions = {
-            "Johnson, eager fp32": lambda image=image: johnson(image),
-            f"default, {compute.precision}": lambda image=image: ours(image),
+            name: lambda network=network, image=image: network(image)
+            for name, network in networks.items()
         }
-        seconds = side_by_side(functions, ROUNDS, device)
-        slow, fast = seconds.values()
-        ratio = median_ratio(slow, fast)
-        for network, name, times in zip((johnson, ours), seconds, (slow, fast), strict=True):
-            gmac = macs(network, image) / 1e9
+        rounds = max(3, ROUNDS * min(options.sizes) ** 2 // size**2)
+        seconds = side_by_side(functions, rounds, device)
+        for name, times in seconds.items():
+            gmac = macs(networks[name], image) / 1e9
             median = statistics.median(times)
             tflops = 2 * gmac / 1e3 / median
+            ratio = median_ratio(seconds[BASELINE], times)
             # The baseline runs in fp32: this peak is not its own.
-            fraction = f"{tflops * 1e12 / peak:.0%}" if network is ours else ""
+            fraction = "" if name == BASELINE else f"{tflops * 1e12 / peak:.0%}"
             table.add_row(
                 str(size),
                 name,
@@ -87,10 +98,14 @@ def main() -> None:
                 f"{gmac:.2f}",
                 f"{tflops:.3f}",
                 fraction,
-                f"{ratio:.1f}x" if network is ours else "1x",
+                f"{ratio:.1f}x",
             )
-            figures[f"{name} {size}"] = {"median_ms": median * 1e3, "gmac": gmac, "tflops": tflops}
-        figures[f"ratio {size}"] = ratio
+            figures[f"{name} {size}"] = {
+                "median_ms": median * 1e3,
+                "gmac": gmac,
+                "tflops": tflops,
+                "ratio": ratio,
+            }
     console.print(table)
     record("apply_speed", device, figures)
 

@@ -14,6 +14,8 @@ from stylize.settings import Settings, check_choice, check_number, option
 AUTO = "auto"
 DRAFT_REVISE = "draft-revise"
 ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
+# Architecture -> the usual size of crops and style picture in training, in pixels.
+TRAINING_SIZES = {DRAFT_REVISE: (320, 160), "quarter": (256, 512), "johnson": (256, 512)}
 PRECISIONS = (AUTO, "fp32", "bf16")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
@@ -44,7 +46,7 @@ class NetworkConfig(Settings):
     """
 
     architecture: str = option(
-        "quarter",
+        DRAFT_REVISE,
         "draft-revise (forms as large as in the picture), quarter (one pass, small strokes) or "
         "johnson (the network of the paper).",
         choices=ARCHITECTURES,

@@ -61,7 +61,7 @@ class Style:
         """Raises UsageError: the style was made without what a draft can be refined towards."""
         kept = read_targets(self._path) if self._path and self._drafts else {}
         if not kept:
-            hint = "train it anew with --architecture draft-revise"
+            hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
         return Refiner(kept, self.header.training, self.compute.device)
 

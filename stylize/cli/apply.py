@@ -71,8 +71,9 @@ def apply(
     stroke: Annotated[
         str,
         typer.Option(
-            help="Stroke size relative to the picture, 1 as in training (0.1 to 4), or native: "
-            "the same number of pixels in every photo.",
+            help="Size of forms and strokes relative to the picture, 1 as in training (0.1 to 4), "
+            "or native: 1 for styles that draft, and for others the same number of pixels in every "
+            "photo.",
             rich_help_panel=LOOK,
         ),
     ] = NATIVE,

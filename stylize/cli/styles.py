@@ -13,7 +13,7 @@ from tqdm import tqdm
 from stylize.assets import find_style, shipped, style_files
 from stylize.cli import options, terminal
 from stylize.cli.terminal import out, shown
-from stylize.config import AUTO, TrainConfig
+from stylize.config import ARCHITECTURES, AUTO, TRAINING_SIZES, TrainConfig
 from stylize.errors import StyleFileError, UsageError
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
 from stylize.network.style_header import StyleHeader, printable, read_header
@@ -29,8 +29,8 @@ VERIFY_EPILOG = "Examples:\n\nstylize verify\n\nstylize verify woodblock --devic
 NAME_WIDTH = 16  # characters
 # The settings of a training that its card shows, where they are not the defaults.
 CARD_SETTINGS = (
-    *("style_size", "content_weight", "style_weight", "tone_weight", "even_weight", "tv_weight"),
-    *("size", "lighting", "lr", "seed"),
+    *("style_size", "content_weight", "style_weight", "palette_weight", "tone_weight"),
+    *("even_weight", "tv_weight", "keep_weight", "size", "lighting", "lr", "seed"),
 )
 
 
@@ -108,7 +108,7 @@ def _card(header: StyleHeader, path: Path) -> Table:
     start = training.base or "random weights"
     rows += [
         ("steps", f"{training.steps} of {training.batch_size} photos, from {printable(start)}"),
-        ("recipe", _changed_settings(training)),
+        ("recipe", _changed_settings(header)),
         ("working scale", f"{header.working_size} px on the short side, as in training"),
         *((name, f"{value:.3g}") for name, value in header.figures.items()),
         ("made by", f"stylize {header.package_version}"),
@@ -118,10 +118,13 @@ def _card(header: StyleHeader, path: Path) -> Table:
     return table
 
 
-def _changed_settings(training: TrainConfig) -> str:
+def _changed_settings(header: StyleHeader) -> str:
     """What differs from the defaults, as options of `stylize train`."""
-    usual = TrainConfig()
-    changed = [
+    training, architecture = header.training, header.network.architecture
+    size, style_size = TRAINING_SIZES[architecture]
+    usual = TrainConfig(size=size, style_size=style_size)
+    changed = [f"--architecture {architecture}"] if architecture != ARCHITECTURES[0] else []
+    changed += [
         f"--{name.replace('_', '-')} {getattr(training, name):g}"
         for name in CARD_SETTINGS
         if getattr(training, name) != getattr(usual, name)

@@ -11,7 +11,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from stylize import __version__
-from stylize.config import NetworkConfig, TrainConfig
+from stylize.config import DRAFT_REVISE, NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
 from stylize.settings import LARGEST, Settings, option
 
@@ -68,8 +68,10 @@ class StyleHeader:
 
     @property
     def working_size(self) -> int:
-        """Short side in pixels of a picture whose strokes have the size they had in training."""
-        return self.training.size
+        """Short side in pixels of a picture whose strokes have the size they had in training: that
+        of drafts, for networks that draft."""
+        drafts = self.network.architecture == DRAFT_REVISE
+        return self.network.draft_size if drafts else self.training.size
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from stylize.config import DRAFT_REVISE, TrainConfig
+from stylize.config import DRAFT_REVISE, TRAINING_SIZES, TrainConfig
 from stylize.errors import UsageError
 from stylize.network.device import Compute
 from stylize.network.draft_revise import STEP
 
 STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
-SIZE, STYLE_SIZE = 256, 512  # pixels: the default
-SIZE_OF_REVISIONS, STYLE_SIZE_OF_DRAFTS = 320, 160  # for networks that draft
 
 DRAFT_SHARE = 0.5  # of the steps, for networks that draft
 WARMUP_STEPS = 20
@@ -88,8 +86,8 @@ def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainC
     """
     drafts = architecture == DRAFT_REVISE
     steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
-    size = config.size or (SIZE_OF_REVISIONS if drafts else SIZE)
-    style_size = config.style_size or (STYLE_SIZE_OF_DRAFTS if drafts else STYLE_SIZE)
+    usual_size, usual_style_size = TRAINING_SIZES[architecture]
+    size, style_size = config.size or usual_size, config.style_size or usual_style_size
     if drafts and size % (2 * STEP):
         raise UsageError(f"size is {size}", f"it must be a multiple of {2 * STEP} for this network")
     if drafts and config.patience:

@@ -164,7 +164,8 @@ class Trainer:
             # In any light, the target is the photo as it was.
             losses = objective(result, photos, target)
             if self.schedule.drafts:
-                losses["keep"] = torch.zeros(()) if draft is None else keep_loss(result, draft)
+                kept = result.new_zeros(()) if draft is None else keep_loss(result, draft)
+                losses["keep"] = kept
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
         row = dict(zip(losses, values, strict=True))
@@ -183,7 +184,8 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
             for average, parameter in pairs:
                 average.lerp_(parameter, 1 - decay)
-        if self.step == self.schedule.first_revision:  # what is saved is what will be revised
+        if self.schedule.drafts and self.step == self.schedule.first_revision:
+            # What will be revised is what will be saved.
             self.network.load_state_dict(self.average.state_dict())
         self.history.append((self.step, row))
         self._stop_on_plateau()

@@ -34,7 +34,8 @@ from stylize.training.train import train
 
 def test_thirty_steps_halve_the_loss(style_picture, photos, tmp_path):
     config = replace(CONFIG, steps=30, size=64, style_size=64, content_weight=0.1)
-    events = list(train(style_picture, photos, "mine", config, output=tmp_path / "styles"))
+    network = NetworkConfig("quarter")  # one objective from the first step to the last
+    events = list(train(style_picture, photos, "mine", config, network, output=tmp_path / "styles"))
     totals = [event.total for event in events if isinstance(event, StepDone)]
     assert len(totals) == 30
     # Batches of two photos differ; a few steps together tell more than one.
