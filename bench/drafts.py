@@ -4,8 +4,8 @@
 
 - Sizes: structural similarity of the result of a photo of 4,000 px on its longest side, reduced to
   512 px, and the result of the photo at 512 px. Smaller photos are enlarged first.
-- Refining: the objective of training, of drafts as the network paints them and after 10 and 30 steps
-  of `--refine`, and the seconds that takes.
+- Refining: the objective of training, of drafts as the network paints them and after 10 and 30
+  steps of `--refine`, and the seconds that takes.
 """
 
 import argparse
