@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -30,6 +30,7 @@ from stylize.photos.masks import cut_out, product_mask
 from stylize.photos.photo import Photo, merge_alpha, scaled_down, to_mask, to_picture
 from stylize.photos.view import View, crop, view_of
 
+Pixels = Tensor | Strips
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
 DOUBLINGS = 2  # of the size at which strokes are painted, to sharpen them
@@ -64,6 +65,11 @@ class Style:
             hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
         return Refiner(kept, self.header.training, self.compute.device)
+
+    def check(self, look: Look) -> None:
+        """Raises UsageError: this style cannot do what `look` asks for."""
+        if look.refine:
+            _ = self._refiner
 
     def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
         """From now on, pull norms towards the statistics of these photos, as `config` says.
@@ -179,18 +185,13 @@ class Style:
         ]
 
     def _options(
-        self,
-        images: Tensor | Strips,
-        masks: Tensor | Strips | None,
-        stroke: float | None,
-        refine: int,
+        self, images: Pixels, masks: Pixels | None, stroke: float | None, refine: int
     ) -> dict[str, Any]:
         """What the network is told besides the photos and their masks."""
         options: dict[str, Any] = {"stroke": stroke or 1.0} if self._drafts else {}
         if refine:
-            refiner = self._refiner
-            paint: Any = self._network.paint_draft
-            photos, drafts = (as_tensor(part) for part in paint(images, masks, **options))
+            refiner, network = self._refiner, cast("Any", self._network)
+            photos, drafts = map(as_tensor, network.paint_draft(images, masks, **options))
             options["draft"] = refiner(drafts, photos, refine)
         return options
 

@@ -35,6 +35,7 @@ def apply(
     config = config or ApplyConfig()
     plan, recipe = prepare(style, inputs, output, config, listed)
     loaded = load_style(style, config.device, config.precision)
+    loaded.check(config.look)
     make_folder(output)
     with Manifest.locked(output) as manifest:
         yield from _run(plan, recipe, loaded, manifest, output, config)

@@ -640,3 +640,10 @@ def test_a_list_goes_on_when_a_file_of_it_is_gone(style_file, photos, tmp_path, 
     assert failures(events) == {"gone.png": "No such file or directory"}
     names = [path.relative_to(tmp_path / "out") for path in outputs(tmp_path / "out")]
     assert names == [Path("more/photo5.jpg"), Path("photo0.png")]
+
+
+def test_a_style_that_cannot_refine_says_so_before_it_writes_anything(style_file, photos, tmp_path):
+    config = replace(CPU, look=Look(refine=3))
+    with pytest.raises(UsageError, match="cannot be refined"):
+        run(style_file, [photos], tmp_path / "out", config)
+    assert not (tmp_path / "out").exists()
