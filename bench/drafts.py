@@ -78,7 +78,8 @@ def main() -> None:
     photos = [read_photo(path).rgb for path in some_photos(options.photos, options.count)]
     similarities = [similarity(style, photo) for photo in photos]
     console.print(f"similarity of sizes: {statistics.median(similarities):.2f} (median)")
-    targets = StyleTargets.from_tensors(read_targets(find_style(options.style)), device)
+    path = find_style(options.style)
+    targets = StyleTargets.from_tensors(read_targets(path), path, device)
     objective = Objective(load_vgg16("shipped", LAYERS), targets)
     rows = [refined(style, photo, objective) for photo in photos]
     table = Table("steps", "objective, median", "seconds, median")

@@ -61,10 +61,10 @@ class Style:
     def _refiner(self) -> Refiner:
         """Raises UsageError: the style was made without what a draft can be refined towards."""
         kept = read_targets(self._path) if self._path and self._drafts else {}
-        if not kept:
+        if not kept or not self._path:
             hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
-        return Refiner(kept, self.header.training, self.compute.device)
+        return Refiner(kept, self._path, self.header.training, self.compute.device)
 
     def check(self, look: Look) -> None:
         """Raises UsageError: this style cannot do what `look` asks for."""
@@ -234,9 +234,8 @@ class Style:
             size = scaled_down(size, THUMBNAIL)
             thumbnail = Run(device, count(size), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
-            self._stream(small, thumbnail, stroke, 0).rows(
-                0, 1
-            )  # a row needs the statistics of all norms
+            # A row needs the statistics of all norms.
+            self._stream(small, thumbnail, stroke, 0).rows(0, 1)
             run.given = thumbnail.found
         return self._stream(view, run, stroke, refine).advance
 

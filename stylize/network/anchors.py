@@ -21,8 +21,8 @@ def hold(
     a mask (1, 1, H, W) or None.
 
     The first norm is left out: it removes differences in exposure, which the statistics of other
-    photos would not. So are the norms of a reviser, which sees no light that the draft has not
-    decided on. Means and deviations are averaged, as `blend` does.
+    photos would not. So are the norms of a reviser: light is decided in the draft. Means and
+    deviations are averaged, as `blend` does.
     """
     part = network.draft if isinstance(network, DraftReviseNet) else network
     norms = [module for module in part.modules() if isinstance(module, InstanceNorm2d)]

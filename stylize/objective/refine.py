@@ -1,6 +1,7 @@
 """Refining a draft: optimisation of its pixels (Gatys et al. 2016)."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -17,11 +18,11 @@ class Refiner:
     """Refines drafts towards the `StyleTargets` of a style file, with its losses and weights."""
 
     def __init__(
-        self, kept: Mapping[str, Tensor], config: TrainConfig, device: torch.device
+        self, kept: Mapping[str, Tensor], path: Path, config: TrainConfig, device: torch.device
     ) -> None:
-        """Raises StyleFileError: `kept`, the targets in the file, are damaged."""
+        """Raises StyleFileError: `kept`, the targets in the file `path`, are damaged."""
         with torch.inference_mode(False):  # whatever the caller is in: gradients pass through VGG
-            targets = StyleTargets.from_tensors(kept, device)
+            targets = StyleTargets.from_tensors(kept, path, device)
             self._objective = Objective(load_vgg16("shipped", LAYERS).to(device), targets)
         self._config = config
 

@@ -1,8 +1,9 @@
 """What the objective wants of a style: measured from its pictures, kept in its file."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from stylize.objective.vgg_statistics import WIDTHS
 SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
 CELL = 16  # pixels: larger than a stroke, smaller than a product
 MOST_CELLS = 32  # per side: the evenness loss compares all pairs
+
+AGAIN = "train the style again"
 
 Place = tuple[int, str]  # scale, layer
 
@@ -65,33 +68,38 @@ class StyleTargets:
         return {name: tensor.cpu() for name, tensor in kept.items()}
 
     @classmethod
-    def from_tensors(cls, kept: Mapping[str, Tensor], device: torch.device) -> "StyleTargets":
-        """The inverse of `to_tensors`; raises StyleFileError if one is missing or of no use."""
+    def from_tensors(
+        cls, kept: Mapping[str, Tensor], path: Path, device: torch.device
+    ) -> "StyleTargets":
+        """The inverse of `to_tensors`, for what the style file `path` keeps.
+
+        Raises StyleFileError: a tensor is missing or damaged.
+        """
         grams: dict[Place, Tensor] = {}
         for layer in STYLE_LAYERS:
             row, column = _triangle(layer)
-            part = _checked(kept, f"gram.{layer}", (CLASSES, len(row)))
-            norm = _checked(kept, f"norm.{layer}", (CLASSES,))
+            part = _checked(path, kept, f"gram.{layer}", (CLASSES, len(row)))
+            norm = _checked(path, kept, f"norm.{layer}", (CLASSES,))
             whole = torch.zeros(CLASSES, WIDTHS[layer], WIDTHS[layer])
             whole[:, row, column] = whole[:, column, row] = part * norm[:, None]
             grams[1, layer] = whole[None].to(device)
         quantiles = kept.get("palette", torch.zeros(0))
-        palette = _checked(kept, "palette", (DIRECTIONS, *quantiles.shape[1:2]))
-        variety = _checked(kept, "variety", ())
+        palette = _checked(path, kept, "palette", (DIRECTIONS, *quantiles.shape[1:2]))
+        variety = _checked(path, kept, "variety", ())
         return cls(grams, Palette(palette.to(device)), float(variety))
 
 
-def _triangle(layer: str) -> Iterator[Tensor] | Tensor:
+def _triangle(layer: str) -> Tensor:
     """Rows and columns of the upper triangle of a layer's Gram matrix."""
     return torch.triu_indices(WIDTHS[layer], WIDTHS[layer])
 
 
-def _checked(kept: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+def _checked(path: Path, kept: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
     if name not in kept:
-        raise StyleFileError(f"target {name!r} is missing")
+        raise StyleFileError(f"{path}: target {name!r} is missing", AGAIN)
     tensor = kept[name].float()
     if tensor.shape != shape or not tensor.isfinite().all():
-        raise StyleFileError(f"target {name!r} is damaged")
+        raise StyleFileError(f"{path}: target {name!r} is damaged", AGAIN)
     return tensor
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -10,6 +12,7 @@ from stylize.objective.vgg import load_vgg16
 from stylize.photos.photo import to_tensor
 
 CPU = torch.device("cpu")
+PATH = Path("mine.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +28,7 @@ def targets(vgg):
 def test_in_a_file_they_are_small_and_almost_the_same(targets):
     kept = targets.to_tensors()
     assert sum(tensor.nbytes for tensor in kept.values()) < 1.5e6
-    again = StyleTargets.from_tensors(kept, CPU)
+    again = StyleTargets.from_tensors(kept, PATH, CPU)
     assert again.variety == pytest.approx(targets.variety)
     assert torch.allclose(again.palette.quantiles, targets.palette.quantiles, atol=1e-3)
     assert {scale for scale, _ in again.grams} == {1}
@@ -57,5 +60,5 @@ def test_damaged_targets_are_named(targets, name, damage):
         kept[name] = kept[name] * damage
     else:
         kept[name] = damage
-    with pytest.raises(StyleFileError, match=name):
-        StyleTargets.from_tensors(kept, CPU)
+    with pytest.raises(StyleFileError, match=f"mine.safetensors: target .{name}"):
+        StyleTargets.from_tensors(kept, PATH, CPU)
