@@ -196,17 +196,16 @@ def closeness(style_name: str, device: str, console: Console) -> dict:
         )
     figures["thumbnail"] = statistics.mean(rough)
     console.print(f"a thumbnail's statistics: {figures['thumbnail']:.1f} levels in the mean (bf16)")
-    for stroke in (None, 1.0, 0.5):
+    for stroke in (1.0, 0.5):
         found = []
         for photo in photos:
             small = scaled(photo, 1 / 3)
             result = style.stylize(photo, Look(stroke=stroke))
             made_smaller = result.resize(small.size, Image.Resampling.LANCZOS)
             found.append(similarity(made_smaller, style.stylize(small, Look(stroke=stroke))))
-        name = "native" if stroke is None else str(stroke)
-        figures[f"stroke {name}"] = [min(found), statistics.median(found)]
+        figures[f"stroke {stroke}"] = [min(found), statistics.median(found)]
         console.print(
-            f"--stroke {name}: structural similarity of sizes 3 and 1: median "
+            f"--stroke {stroke}: structural similarity of sizes 3 and 1: median "
             f"{statistics.median(found):.3f}, at least {min(found):.3f}"
         )
     return figures

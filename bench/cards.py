@@ -1,7 +1,8 @@
 """Measure the shipped styles and write the figures into their files, for `stylize styles NAME`.
 
-The figures are the objective of unseen photos at 256 px (median), the dependence of the sample
-photos on their light (median CIEDE2000 over twelve lights), and the seconds per megapixel. Style
+The figures are the objective of unseen photos at the size of training (median), the dependence of
+the sample photos on their light (median CIEDE2000 over twelve lights), and the seconds per
+megapixel. Style
 pictures are found by their digests. This changes the digests of the style files, which the READMEs
 list.
 
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import torch
 from common import COFFEE, PHOTOS, machine, record
-from curves import read_squares, read_style
+from curves import objective_of, read_squares
 from rich.console import Console
 from rich.table import Table
 
@@ -26,15 +27,11 @@ from stylize.events import LightingDone
 from stylize.files import digest, find_photos
 from stylize.network.device import choose
 from stylize.network.style_file import replace_header
-from stylize.network.style_header import StyleHeader, read_header
-from stylize.objective.losses import LAYERS, Objective, weighted_sum
-from stylize.objective.style_targets import StyleTargets
-from stylize.objective.vgg import load_vgg16
+from stylize.network.style_header import read_header
+from stylize.objective.losses import weighted_sum
 from stylize.photos.decoder import read_photo
-from stylize.photos.photo import to_tensor
 from stylize.style import Style, load_style
 
-SIZE = 256  # pixels: of the objective
 LARGE = 1024  # pixels on the longest side: of the time
 REPEATS = 5
 
@@ -51,13 +48,12 @@ def main() -> None:
     pictures = {
         digest(path): path for folder in options.pictures for path in find_photos(folder)[0]
     }
-    squares = read_squares(options.photos, options.count, SIZE, compute.device)
     table = Table("style", "objective", "lighting spread", "seconds per megapixel")
     everything = {}
     for path in sorted(shipped("models").glob("*" + SUFFIX)):
         style = load_style(str(path), "cpu")
         figures = {
-            "objective": round(unseen(style, squares, pictures), 3),
+            "objective": round(unseen(style, options.photos, options.count, pictures), 3),
             "lighting spread": round(spread(path), 2),
             "seconds per megapixel": round(seconds(style), 3),
         }
@@ -68,24 +64,20 @@ def main() -> None:
     record("cards", compute.device, everything)
 
 
-def unseen(style: Style, squares: list[torch.Tensor], pictures: dict[str, Path]) -> float:
-    """The median objective of single photos, in fp32."""
-    measure = objective_of(style.header, pictures)
+def unseen(style: Style, photos: Path, count: int, pictures: dict[str, Path]) -> float:
+    """The median objective of single photos."""
+    header = style.header
+    paths = [pictures[picture.sha256] for picture in header.pictures]
+    size, short = header.training.size, header.training.style_size
+    measure = objective_of(header, paths, 2 * short if header.drafts else short)
+    squares = read_squares(photos, count, size, style.compute.device)
     totals = []
     with torch.no_grad():
         for square in squares:
             photo = square[None]
             losses = measure(style(photo), photo, measure.content_target(photo))
-            totals.append(float(weighted_sum(losses, style.header.training)))
+            totals.append(float(weighted_sum(losses, header.training)))
     return statistics.median(totals)
-
-
-def objective_of(header: StyleHeader, pictures: dict[str, Path]) -> Objective:
-    size = header.training.style_size
-    targets = [to_tensor(read_style(pictures[p.sha256], size))[None] for p in header.pictures]
-    vgg = load_vgg16("shipped", LAYERS)
-    weights = [picture.weight for picture in header.pictures]
-    return Objective(vgg, StyleTargets.of(vgg, targets, weights))
 
 
 def spread(path: Path) -> float:

@@ -13,7 +13,10 @@ from PIL import Image, ImageOps
 from rich.progress import track
 from torch import Tensor
 
-from stylize.objective.losses import weighted_sum
+from stylize.network.style_header import StyleHeader
+from stylize.objective.losses import LAYERS, Objective, weighted_sum
+from stylize.objective.style_targets import StyleTargets
+from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
 from stylize.training.content_photos import ContentPhotos, usable_photos
@@ -37,6 +40,14 @@ def read_style(path: Path, short: int) -> Image.Image:
     return with_short_side(read_photo(path).rgb, short)
 
 
+def objective_of(header: StyleHeader, pictures: list[Path], short: int) -> Objective:
+    """The objective of a style's training, with its pictures at that short side."""
+    targets = [to_tensor(read_style(path, short))[None] for path in pictures]
+    vgg = load_vgg16(header.training.vgg, LAYERS)
+    weights = [picture.weight for picture in header.pictures]
+    return Objective(vgg, StyleTargets.of(vgg, targets, weights))
+
+
 def read_content(folder: Path, size: int) -> list[Path]:
     photos, _ = usable_photos(folder, size, without=folder / "styles")
     return photos
@@ -54,7 +65,7 @@ def objective(
     trainer: Trainer, photos: list[Tensor], paint: Callable[[Tensor], Tensor] | None = None
 ) -> float:
     """The median objective of single photos, as in use; of what `paint` makes of them, if given."""
-    measure, totals = trainer.objectives[0], []
+    measure, totals = trainer._objectives[-1][0], []  # the same in all stages
     paint = paint or trainer.stylize
     with torch.no_grad(), trainer.autocast():
         for photo in photos:

@@ -4,13 +4,15 @@ For each photo, cropped to squares of each size, the objective of the style's tr
 in fp32: once for the network's result, and along a run of L-BFGS on the pixels (history 20, strong
 Wolfe conditions), from the photo and from noise. The figure is the number of evaluations of
 objective and gradient until the best one is not above the network's. Pixels are not held to [0, 1],
-which favours the optimisation: the network's are.
+which favours the optimisation: the network's are. For a style that drafts, the style picture has
+the size of the photo, as in its training; for others, the size that it had in training.
 
     python bench/objective.py PHOTOS --pictures PICTURE --styles STYLE [STYLE ...]
 
 PICTURE is the style picture, or all of them in order. The first STYLE sets the objective; the
-others, such as the same style after fewer steps, are compared with the same curves. A run ends when
-it is below all styles, or after --most evaluations.
+others, such as the same style after fewer steps, are compared with the same curves. --refine N adds
+each style with N steps of `stylize apply --refine`. A run ends when it is below all styles, or
+after --most evaluations.
 """
 
 import argparse
@@ -18,10 +20,12 @@ import contextlib
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from common import machine, record, some_photos
+from curves import objective_of
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 from rich.console import Console
@@ -30,12 +34,9 @@ from rich.table import Table
 from torch import Tensor
 
 from stylize import load_style
-from stylize.config import TrainConfig
-from stylize.objective.losses import LAYERS, Objective, weighted_sum
-from stylize.objective.style_targets import StyleTargets
-from stylize.objective.vgg import load_vgg16
+from stylize.objective.losses import weighted_sum
 from stylize.photos.decoder import read_photo
-from stylize.photos.photo import to_tensor, with_short_side
+from stylize.photos.photo import to_tensor
 
 HISTORY = 20
 NOISE = 0.1  # standard deviation around grey
@@ -96,15 +97,6 @@ def optimise(
     return curve
 
 
-def load_objective(config: TrainConfig, pictures: list[Path], weights: list[float]) -> Objective:
-    targets = [
-        to_tensor(with_short_side(read_photo(path).rgb, config.style_size))[None]
-        for path in pictures
-    ]
-    vgg = load_vgg16(config.vgg, LAYERS)
-    return Objective(vgg, StyleTargets.of(vgg, targets, weights))
-
-
 def median_curve(runs: list[Run], start: str, most: int) -> list[float]:
     """Of the best so far; a run that ended early stays at its end."""
     best = []
@@ -141,15 +133,20 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--count", type=int, nargs="+", default=[16], help="photos, of each size")
     parser.add_argument("--most", type=int, default=150)
+    parser.add_argument("--refine", type=int, default=0)
     parser.add_argument("--plot", type=Path, default=Path("objective.png"))
     options = parser.parse_args()
     device = torch.device("cpu")
     loaded = [load_style(name, device="cpu", precision="fp32") for name in options.styles]
     styles = {style.header.name: style for style in loaded}
+    if options.refine:
+        refined = {
+            f"{name}, refined": partial(style, refine=options.refine)
+            for name, style in styles.items()
+        }
+        styles |= refined
     header = loaded[0].header
     config = header.training
-    weights = [picture.weight for picture in header.pictures]
-    objective = load_objective(config, options.pictures, weights)
 
     console = Console(width=110)
     console.print(machine(device))
@@ -160,12 +157,17 @@ def main() -> None:
         for size, count in zip(options.sizes, counts, strict=True)
         for path in some_photos(options.photos, count)
     ]
+    objectives = {
+        size: objective_of(header, options.pictures, size if header.drafts else config.style_size)
+        for size in options.sizes
+    }
     for size, path in track(jobs, console=console):
+        objective = objectives[size]
         square = ImageOps.fit(read_photo(path).rgb, (size, size), Image.Resampling.LANCZOS)
         photo = to_tensor(square)[None]
         content = objective.content_target(photo)
 
-        def total(image: Tensor, photo=photo, content=content) -> Tensor:
+        def total(image: Tensor, photo=photo, content=content, objective=objective) -> Tensor:
             return weighted_sum(objective(image, photo, content), config)
 
         with torch.no_grad():

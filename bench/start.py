@@ -44,14 +44,15 @@ def main() -> None:
     base, base_header = load_network(path)
     architecture = base_header.network.architecture
     scratch = resolved(TrainConfig(steps=options.steps, base=""), architecture, compute)
-    short = replace(scratch, base=options.base, steps=options.steps // 4)
+    quarter = replace(scratch, base=options.base, steps=options.steps // 4)
     starts = {
-        "the base, a quarter": short,
-        "the base, norms only": replace(short, only_norm=True),
+        "the base, a quarter": quarter,
+        "the base, norms only": replace(quarter, only_norm=True),
         "random weights": scratch,
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    style = read_style(options.picture, scratch.style_size)
+    short = scratch.style_size * (2 if base_header.drafts else 1)
+    style = read_style(options.picture, short)
     content = read_content(options.content, scratch.size)
     photos = read_squares(options.photos, options.count, scratch.size, compute.device)
 

@@ -8,8 +8,7 @@ from stylize.errors import StyleFileError, UsageError, suggest
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
 VGG16 = "vgg16-relu4_3" + SUFFIX
-# Architecture -> the shipped network of many styles that its training starts from.
-BASES = {"draft-revise": "draft-base", "quarter": "base"}
+BASE = "base"  # the shipped network of many styles that training starts from
 SCRATCH = "scratch"  # random weights instead of a base
 
 _PACKAGE = Path(__file__).parent
@@ -59,25 +58,25 @@ def find_style(style: str) -> Path:
 
 
 def find_base(name: str) -> Path:
-    """The file that training starts from: a shipped base, or a style (`find_style`).
+    """The file that training starts from: the shipped base, or a style (`find_style`).
 
     Raises StyleFileError: there is no such file.
     """
-    return _shipped_base(name) if name in BASES.values() else find_style(name)
+    return _shipped_base() if name == BASE else find_style(name)
 
 
 def find_named_base(name: str) -> Path:
     """As `find_base`, for a name that comes from a file and must never be used as a path."""
-    if name in BASES.values():
-        return _shipped_base(name)
+    if name == BASE:
+        return _shipped_base()
     known = style_files()
     if name not in known:
         raise StyleFileError(f"no style named {name!r}", "`stylize styles` lists what there is")
     return known[name]
 
 
-def _shipped_base(name: str) -> Path:
-    base = shipped("weights") / (name + SUFFIX)
+def _shipped_base() -> Path:
+    base = shipped("weights") / (BASE + SUFFIX)
     if not base.is_file():
         raise StyleFileError(f"{base} is missing", "reinstall, or use --from scratch")
     return base

@@ -41,8 +41,9 @@ class NetworkConfig(Settings):
     `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
     and number of the residual blocks, `head_channels` the width at half the resolution, and
     `noise_channels` the number of noise planes. `draft-revise` uses these for its draft, which has
-    `draft_size` pixels on the short side; its reviser has widths of its own. The `johnson`
-    architecture has fixed dimensions and ignores all of these.
+    `draft_size` pixels on the short side; its reviser and its finisher, with blocks at a quarter,
+    have widths of their own. The `johnson` architecture has fixed dimensions and ignores all of
+    these.
     """
 
     architecture: str = option(
@@ -61,6 +62,11 @@ class NetworkConfig(Settings):
     reviser_body_channels: int = option(96, least=1, most=1024)
     reviser_blocks: int = option(2, least=0, most=64)
     reviser_head_channels: int = option(24, least=1, most=1024)
+    reviser_detail_channels: int = option(16, least=1, most=1024)
+    finisher_channels: int = option(32, least=1, most=1024)
+    finisher_blocks: int = option(1, least=0, most=64)
+    finisher_head_channels: int = option(16, least=1, most=1024)
+    finisher_detail_channels: int = option(8, least=1, most=1024)
 
 
 @dataclass(frozen=True)
@@ -69,9 +75,9 @@ class TrainConfig(Settings):
 
     Training crops grow from half of `size` to `size`; `style_size` is the short side of the style
     picture beside them. Their ratio sets how large the strokes are. A network that drafts is
-    trained in two stages: its draft at half of `size`, with the style picture at `style_size`, then
-    its reviser at `size`, with the picture at twice `style_size`. `layer_weights` multiply the
-    style loss of single layers (1 where not named).
+    trained in three stages: its draft at half of `size`, with the style picture at `style_size`,
+    then its reviser and its finisher at `size`, with the picture at twice `style_size`.
+    `layer_weights` multiply the style loss of single layers (1 where not named).
 
     `base` is the style or the shipped base network that training starts from ("auto": the shipped
     base for the default network; empty: random weights). With `many`, training makes such a base:
@@ -99,7 +105,7 @@ class TrainConfig(Settings):
     patience: int = option(
         0, "Stop early after this many steps without progress (0: never).", least=0
     )
-    content_weight: float = option(1.0, "Weight of the photo's content.", least=0)
+    content_weight: float = option(1.5, "Weight of the photo's content.", least=0)
     style_weight: float = option(1.0, "Weight of the style.", least=0)
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     palette_weight: float = option(0.5, "Weight of the style picture's colours.", least=0)
@@ -169,7 +175,7 @@ class Look(Settings):
     """Changes to the network's result that need no training.
 
     `background` says what happens outside of a photo's mask. `even_light` applies unless the photo
-    has transparency or a mask in use. `stroke` None leaves strokes at their size in pixels.
+    has transparency or a mask in use. Only styles that draft can have a `stroke` other than 1.
     `statistics` "thumbnail" affects large photos only.
     """
 
@@ -188,7 +194,13 @@ class Look(Settings):
     even_light: bool = option(
         True, "Even out light that falls off to one side or to the corners.", LOOK
     )
-    stroke: float | None = option(None, least=0.1, most=4)
+    stroke: float = option(
+        1.0,
+        "Size of forms and strokes, relative to the picture; 1 is as in training.",
+        LOOK,
+        least=0.1,
+        most=4,
+    )
     statistics: str = option(
         "exact",
         "exact, or thumbnail: an approximation for huge photos that needs almost no memory.",
@@ -267,9 +279,6 @@ class ApplyConfig(Settings):
         _check_name_pattern(self.name)
         if self.look.background == "transparent" and self.format == "jpg":
             raise UsageError("JPEG has no transparency", "choose another format: png, webp, avif")
-        if self.anchor is not None and self.look.stroke is not None:
-            # Strokes are drawn at other sizes than the anchor is seen at.
-            raise UsageError("an anchor and a stroke exclude each other", "leave out one of them")
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide what an output looks like."""

@@ -16,7 +16,7 @@ from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
 from stylize.network.buffers import make_buffer
 from stylize.network.device import Compute, choose
-from stylize.network.draft_revise import DraftReviseNet
+from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
 from stylize.network.strip_stages import Rows, Run, cut
@@ -33,10 +33,7 @@ from stylize.photos.view import View, crop, view_of
 Pixels = Tensor | Strips
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
-DOUBLINGS = 2  # of the size at which strokes are painted, to sharpen them
-STEP = 16  # pixels
 ANCHOR_SIZE = 1024  # pixels on the longest side of an anchor
-LONGEST = 4  # times the short side: the largest aspect ratio that strokes are scaled for
 
 
 class Style:
@@ -70,6 +67,9 @@ class Style:
         """Raises UsageError: this style cannot do what `look` asks for."""
         if look.refine:
             _ = self._refiner
+        if look.stroke != 1 and not self._drafts:
+            hint = "leave out the stroke, or use a style that drafts, as `stylize train` makes them"
+            raise UsageError(f"{self.header.name} paints strokes of one size only", hint)
 
     def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
         """From now on, pull norms towards the statistics of these photos, as `config` says.
@@ -88,13 +88,14 @@ class Style:
                 photos.append((self._images([view]), self._weights([view])))
         if not photos:
             raise unreadable
-        hold(self._network, photos, config.anchor_weight, config.anchor_floor)
+        options = self._scale(config.look.stroke)
+        hold(self._network, photos, config.anchor_weight, config.anchor_floor, **options)
 
     def __call__(
         self,
         images: Tensor,
         masks: Tensor | None = None,
-        stroke: float | None = None,
+        stroke: float = 1.0,
         refine: int = 0,
     ) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
@@ -151,9 +152,12 @@ class Style:
 
     def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
         """The largest (width, height) at which the network sees a photo of that size."""
-        if look.stroke is None or self._drafts:
+        if not self._drafts:
             return size
-        return self._scales(size, look.stroke)[-1]
+        width, height = size
+        draft_size = self.header.network.draft_size / look.stroke
+        height, width = max(level_sizes((height, width), draft_size)[-1], (height, width))
+        return width, height
 
     @torch.inference_mode()
     def stylize_photos(
@@ -174,41 +178,35 @@ class Style:
         Raises OSError: the disk is full.
         """
         views = [view_of(photo, look) for photo in photos]
-        if look.stroke is None or self._drafts:
-            painted = self._paint(views, need, folder, look.stroke, look.refine)
-        else:
-            stroke = look.stroke
-            painted = (self._paint_relative(view, stroke, need, folder) for view in views)
+        painted = self._paint(views, need, folder, look)
         return [
             merge_alpha(_finish(photo, rows, look), photo.alpha)
             for photo, rows in zip(photos, painted, strict=True)
         ]
 
+    def _scale(self, stroke: float) -> dict[str, Any]:
+        return {"stroke": stroke} if self._drafts else {}
+
     def _options(
-        self, images: Pixels, masks: Pixels | None, stroke: float | None, refine: int
+        self, images: Pixels, masks: Pixels | None, stroke: float, refine: int
     ) -> dict[str, Any]:
         """What the network is told besides the photos and their masks."""
-        options: dict[str, Any] = {"stroke": stroke or 1.0} if self._drafts else {}
+        options = self._scale(stroke)
         if refine:
             refiner, network = self._refiner, cast("Any", self._network)
             photos, drafts = map(as_tensor, network.paint_draft(images, masks, **options))
-            options["draft"] = refiner(drafts, photos, refine)
+            options["painting"] = refiner(drafts, photos, refine)
         return options
 
     def _paint(
-        self,
-        views: Sequence[View],
-        need: Need,
-        folder: Path | None,
-        stroke: float | None = None,
-        refine: int = 0,
+        self, views: Sequence[View], need: Need, folder: Path | None, look: Look
     ) -> Iterator[Rows]:
         """The network's result for each view, by rows from the top."""
         if need.way is not Way.ONE_PASS:
             for view in views:
-                yield self._strips(view, need, folder, stroke, refine)
+                yield self._strips(view, need, folder, look)
             return
-        result = self(self._images(views), self._weights(views), stroke, refine)
+        result = self(self._images(views), self._weights(views), look.stroke, look.refine)
         yield from (partial(_rows, image[None]) for image in result)
 
     def _images(self, views: Sequence[View]) -> Tensor:
@@ -223,9 +221,7 @@ class Style:
         weights = [to_mask(view.weights or whole) for view in views]
         return torch.stack(weights).to(self.compute.device)
 
-    def _strips(
-        self, view: View, need: Need, folder: Path | None, stroke: float | None, refine: int
-    ) -> Rows:
+    def _strips(self, view: View, need: Need, folder: Path | None, look: Look) -> Rows:
         device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
         count = partial(count_strips, on_gpu=device.type == "cuda")
@@ -235,42 +231,18 @@ class Style:
             thumbnail = Run(device, count(size), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
             # A row needs the statistics of all norms.
-            self._stream(small, thumbnail, stroke, 0).rows(0, 1)
+            self._stream(small, thumbnail, replace(look, refine=0)).rows(0, 1)
             run.given = thumbnail.found
-        return self._stream(view, run, stroke, refine).advance
+        return self._stream(view, run, look).advance
 
-    def _stream(self, view: View, run: Run, stroke: float | None, refine: int) -> Strips:
+    def _stream(self, view: View, run: Run, look: Look) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
         mask = None
         if view.weights is not None:
             mask = _on_demand(view.rgb.size, 1, run, partial(crop, view.weights, run.device))
-        result: Strips = self._network(image, mask, **self._options(image, mask, stroke, refine))
+        options = self._options(image, mask, look.stroke, look.refine)
+        result: Strips = self._network(image, mask, **options)
         return result
-
-    def _scales(self, size: tuple[int, int], stroke: float) -> list[tuple[int, int]]:
-        """The sizes at which the network sees a picture, in order."""
-        short = max(min(size), max(size) / LONGEST)
-        scale = self.header.working_size / stroke / short
-        # One pixel more or less changes what the network paints. Two sizes of one photo differ a
-        # little in aspect ratio, but with these steps they almost always agree.
-        width, height = (max(1, round(side * scale / STEP)) * STEP for side in size)
-        return [(width << doubling, height << doubling) for doubling in range(DOUBLINGS + 1)]
-
-    def _paint_relative(self, view: View, stroke: float, need: Need, folder: Path | None) -> Rows:
-        """Strokes relative to the picture: coarse to fine (Gatys et al. 2017, section 6).
-
-        The network first sees the picture at the scale where its strokes have the wanted size, then
-        twice its own result at double the size, which sharpens the strokes. The result does not
-        depend on the photo's size, to which it is scaled in the end.
-        """
-        seen = view
-        for size in self._scales(view.rgb.size, stroke):
-            seen = seen.resized(size, Image.Resampling.BICUBIC)
-            (rows,) = self._paint([seen], need, folder)
-            # A painted picture has no shading.
-            seen = View(_finish(Photo(seen.rgb), rows, PLAIN), view.weights)
-        painted = seen.rgb.resize(view.rgb.size, Image.Resampling.BICUBIC)
-        return partial(crop, painted, self.compute.device)
 
 
 def _rows(image: Tensor, top: int, bottom: int) -> Tensor:

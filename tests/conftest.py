@@ -37,6 +37,11 @@ TINY = NetworkConfig(
     reviser_body_channels=8,
     reviser_blocks=1,
     reviser_head_channels=8,
+    reviser_detail_channels=8,
+    finisher_channels=8,
+    finisher_blocks=1,
+    finisher_head_channels=8,
+    finisher_detail_channels=8,
 )
 TINY_DRAFT = replace(TINY, architecture="draft-revise")
 

@@ -1,17 +1,21 @@
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, draw_picture
+from conftest import TINY_DRAFT, draw_picture
 from PIL import Image
 from skimage.metrics import structural_similarity
 
 from stylize import load_style
-from stylize.config import Look
+from stylize.config import Look, TrainConfig
 from stylize.errors import DeviceError, ImageError, StyleFileError, UsageError
 from stylize.network import memory
+from stylize.network.architectures import build_network
+from stylize.network.device import choose
 from stylize.network.memory import Need, Way
+from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.photos.masks import balance, flat_background
 from stylize.photos.photo import Photo, to_mask, to_picture, to_tensor
+from stylize.style import Style
 
 
 @pytest.fixture
@@ -227,43 +231,30 @@ def similarity(one: Image.Image, two: Image.Image) -> float:
     return float(structural_similarity(np.asarray(one), np.asarray(two), channel_axis=2))
 
 
-def test_strokes_in_relation_to_the_picture_are_the_same_at_every_size():
-    """Of the shipped style: a photo's result made smaller, and the result of the smaller photo.
-
-    The floor is what resampling alone does: the same picture made smaller by two good filters.
-    """
-    style = load_style("woodblock", "cpu", "fp32")
-    photo = Image.open(ROOT / "samples" / "photos" / "kitchen" / "cherries.jpg").convert("RGB")
-    photo = photo.resize((600, round(600 * photo.height / photo.width)))
-    small = photo.resize((photo.width // 2, photo.height // 2), Image.Resampling.LANCZOS)
-    found = {}
-    for stroke in (1.0, None):
-        look = Look(stroke=stroke)
-        result = style.stylize(photo, look)
-        made_smaller = result.resize(small.size, Image.Resampling.LANCZOS)
-        found[stroke] = similarity(made_smaller, style.stylize(small, look))
-        if stroke:
-            floor = similarity(made_smaller, result.resize(small.size, Image.Resampling.BOX))
-    print(f"structural similarity {found[1.0]:.3f}, native {found[None]:.3f}; floor {floor:.3f}")
-    assert found[1.0] > floor
-    assert found[None] < 0.9 * floor  # pixels tell sizes apart
-
-
-def test_the_network_sees_pictures_at_the_working_scale(style):
-    assert style.header.working_size == 256
-    assert style._scales((2000, 1000), 1.0) == [(512, 256), (1024, 512), (2048, 1024)]
-    assert style._scales((1000, 1000), 0.5) == [(512, 512), (1024, 1024), (2048, 2048)]
-    assert style._scales((100, 200), 2.0) == [(128, 256), (256, 512), (512, 1024)]
-    # What is longer than four times its height counts as so long: no picture explodes.
-    assert style._scales((40_000, 1), 1.0)[0] == (1024, 16)
-    # Not quite the same proportions.
-    assert style._scales((2185, 1373), 1.0) == style._scales((728, 457), 1.0)
+@pytest.fixture
+def drafting() -> Style:
+    torch.manual_seed(0)
+    header = StyleHeader("drafts", TINY_DRAFT, TrainConfig(), [StylePicture("", "", "", "", "")])
+    return Style(build_network(TINY_DRAFT), header, choose("cpu", "fp32"))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (500, 20)])
-def test_strokes_of_odd_pictures(size, style):
+def test_strokes_of_odd_pictures(size, drafting):
     picture = draw_picture(0, *size)
-    assert style.stylize(picture, Look(stroke=4.0, strength=0.5)).size == size
+    for stroke in (0.5, 4.0):
+        assert drafting.stylize(picture, Look(stroke=stroke, strength=0.5)).size == size
+
+
+def test_what_the_network_sees_at_most(drafting):
+    assert drafting.seen((1000, 500), Look()) == (1000, 500)
+    # A small photo is painted at twice the draft's 32 px.
+    assert drafting.seen((40, 20), Look()) == (128, 64)
+    assert drafting.seen((1000, 500), Look(stroke=0.1)) == (1280, 640)
+
+
+def test_strokes_are_for_styles_that_draft(style):
+    with pytest.raises(UsageError, match="strokes of one size"):
+        style.check(Look(stroke=2.0))
 
 
 def test_strength_0_is_the_photo(style):

@@ -19,8 +19,6 @@ from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig,
 from stylize.errors import UsageError
 from stylize.settings import parse_size
 
-NATIVE = "native"  # of --stroke: no number
-
 EPILOG = (
     "Examples:\n\n"
     "stylize apply woodblock photo.jpg --output painted/\n\n"
@@ -68,15 +66,6 @@ def apply(
             rich_help_panel=LOOK,
         ),
     ] = False,
-    stroke: Annotated[
-        str,
-        typer.Option(
-            help="Size of forms and strokes relative to the picture, 1 as in training (0.1 to 4), "
-            "or native: 1 for styles that draft, and for others the same number of pixels in every "
-            "photo.",
-            rich_help_panel=LOOK,
-        ),
-    ] = NATIVE,
     max_memory: Annotated[
         str,
         typer.Option(
@@ -103,7 +92,7 @@ def apply(
         keep=keep_background, cut_out=cut_out, masks=settings["masks"] is not None
     )
     config = ApplyConfig(
-        look=Look(background=background, stroke=_parse_stroke(stroke), **Look.own(settings)),
+        look=Look(background=background, **Look.own(settings)),
         max_memory=None if max_memory == AUTO else parse_size(max_memory),
         **ApplyConfig.own(settings),
     )
@@ -141,13 +130,6 @@ def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:
     if keep and cut_out:
         raise UsageError("--keep-background and --cut-out exclude each other", "give one of them")
     return "transparent" if cut_out else "keep" if keep or masks else "stylize"
-
-
-def _parse_stroke(text: str) -> float | None:
-    try:
-        return None if text == NATIVE else float(text)
-    except ValueError:
-        raise UsageError(f"--stroke is {text!r}", "give a number, or native") from None
 
 
 def _read_paths() -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stylize.assets import BASES, SCRATCH, style_files
+from stylize.assets import BASE, SCRATCH, style_files
 from stylize.cli import terminal
 from stylize.config import DEVICE_HELP, NORM_VARIABLE, PRECISION_HELP
 from stylize.settings import Settings
@@ -70,9 +70,7 @@ def complete_style(incomplete: str) -> list[str]:
 
 def complete_start(incomplete: str) -> list[str]:
     """Names that a shell offers for what training starts from."""
-    return [
-        name for name in (*BASES.values(), SCRATCH, *style_files()) if name.startswith(incomplete)
-    ]
+    return [name for name in (BASE, SCRATCH, *style_files()) if name.startswith(incomplete)]
 
 
 @contextmanager

@@ -91,8 +91,8 @@ def train(
         str,
         typer.Option(
             "--from",
-            help="What to start from: draft-base or base (shipped networks of many styles, for "
-            "draft-revise and quarter), a style, or scratch. auto: the architecture's base.",
+            help="What to start from: base (the shipped network of many styles), a style, or "
+            "scratch. auto: base, for the default network.",
             autocompletion=options.complete_start,
         ),
     ] = TrainConfig.base,

@@ -30,7 +30,7 @@ styles = ["woodblock"]          # see `stylize styles`
 # preserve_color = false        # true: keep the photo's colours
 # background = "stylize"        # or "keep", or "transparent"
 # even_light = true             # false: leave light from one side as it is
-# stroke = 1.0                  # stroke size relative to the picture
+# stroke = 1.0                  # size of forms relative to the picture; 1 is as in training
 
 [[variant]]
 name = "web"                    # name of its folder

@@ -16,9 +16,10 @@ def hold(
     photos: Sequence[tuple[Tensor, Tensor | None]],
     weight: float,
     floor: float,
+    **options: Any,
 ) -> None:
     """Pull the norms of `network` towards the mean statistics of `photos`: (1, 3, H, W) each, with
-    a mask (1, 1, H, W) or None.
+    a mask (1, 1, H, W) or None. `options` are what else the network will be told in use.
 
     The first norm is left out: it removes differences in exposure, which the statistics of other
     photos would not. So are the norms of a reviser: light is decided in the draft. Means and
@@ -36,7 +37,7 @@ def hold(
     hooks = [norm.register_forward_pre_hook(collect, with_kwargs=True) for norm in norms]
     try:
         for photo, mask in photos:
-            network(photo, mask)
+            network(photo, mask, **options)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,34 +1,55 @@
-"""Draft and revise: a small painting of the whole photo, then sharper ones of twice the size.
+"""Draft, revise, finish: a small painting of the whole photo, then sharper ones of twice the size.
 
 Lin et al. 2021 (LapStyle, arXiv:2104.05376); Wang et al. 2017 (arXiv:1612.01895). A network paints
 forms of a fixed number of pixels. On the small draft they are as large, relative to the picture, as
-those of the style picture; the revisions keep them and add strokes and sharp edges.
+those of the style picture. One revision adds strokes. From there up to the photo's size, each
+doubling only adds what is too fine for the painting before it.
 """
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stylize.config import NetworkConfig
+from stylize.network.instance_norm.layer import InstanceNorm2d
 from stylize.network.resample import resize, resize_as
-from stylize.network.transformer import BINOMIAL, BOX, Conv, TransformerNet, blur
+from stylize.network.transformer import (
+    BINOMIAL,
+    BOX,
+    Conv,
+    ConvNorm,
+    Grain,
+    ResidualBlock,
+    SubPixel,
+    TransformerNet,
+    blur,
+    fold,
+    halvings,
+    padding,
+)
 
+PARTS = ("draft", "reviser", "finisher")
 STEP = 16  # pixels
 LONGEST = 4  # times the short side: the largest aspect ratio that a draft's scale counts
+LEAST_GROWTH = 2**0.25  # of the last level, over the one before it
 DARKEST, BRIGHTEST = 0.01, 0.99  # of an enlarged draft: at 0 and 1, logits are infinite
+ROWS = (1, 2, 2, 2, 2, 2, 2, 2, 1)  # taps that remove a period of eight, four or two rows
 FIRST = 0.1  # times the usual weights of the last layer
 RESIDUAL = 4.0  # times the reviser's output: logits of [0.01, 0.99] reach 4.6
 
 
 class DraftReviseNet(nn.Module):
     """The default architecture: `draft` paints the photo at `draft_size` pixels on the short side,
-    `reviser` doubles the painting again and again, up to the photo's size.
+    `reviser` doubles that painting, and `finisher` doubles it again and again, up to the photo's
+    size.
 
-    So the forms of a picture do not depend on its size. `stroke` multiplies them: it divides the
-    size of the draft.
+    So the forms and the strokes of a picture do not depend on its size. `stroke` multiplies them:
+    it divides the size of the draft.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -41,10 +62,19 @@ class DraftReviseNet(nn.Module):
                 body_channels=config.reviser_body_channels,
                 blocks=config.reviser_blocks,
                 head_channels=config.reviser_head_channels,
-            )
+            ),
+            config.reviser_detail_channels,
+        )
+        self.finisher = Finisher(
+            config.finisher_channels,
+            config.finisher_blocks,
+            config.finisher_head_channels,
+            config.finisher_detail_channels,
         )
         self.draft_size = config.draft_size
-        one_pass, kept = self.reviser.values_per_pixel
+        # A photo may be small enough to have no more than a revision.
+        parts = (self.reviser.values_per_pixel, self.finisher.values_per_pixel)
+        one_pass, kept = map(max, zip(*parts, strict=True))
         # Beside it: the painting, enlarged and in logits; in strips, the painting before it.
         self.values_per_pixel = (one_pass + 4 * 3, kept + 3)
 
@@ -54,16 +84,22 @@ class DraftReviseNet(nn.Module):
         mask: Tensor | None = None,
         seeds: Tensor | None = None,
         stroke: float = 1.0,
-        draft: Tensor | None = None,
+        painting: Tensor | None = None,
+        part: str = "",
     ) -> Tensor:
-        """With a `draft`, (N, 3, h, w), as `paint_draft` has painted it, only revise it."""
+        """With a `painting`, (N, 3, h, w), as `paint_draft` has drafted it, only revise and finish
+        it. With a `part`, as in training, only that part: the "draft" of the image as it is, or the
+        "reviser" or the "finisher" of a painting of half the image's size."""
+        if part == "draft":
+            return cast("Tensor", self.draft(image, mask, seeds))
+        if part:
+            assert painting is not None  # noqa: S101 for the type checker
+            return self._double(part, painting, image, mask, seeds)
         photos, masks = self._levels(image, mask, stroke)
-        painted: Tensor = self.draft(photos[0], masks[0], seeds) if draft is None else draft
-        for photo, weights in zip(photos[1:], masks[1:], strict=True):
-            # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
-            soft = blur(painted, BINOMIAL, before=1, wrap=self.training)
-            painted = self.reviser(photo, resize_as(soft, photo), weights, seeds)
-        return resize_as(painted, image)  # a photo without a revision
+        painted = self.draft(photos[0], masks[0], seeds) if painting is None else painting
+        for level, (photo, weights) in enumerate(zip(photos[1:], masks[1:], strict=True)):
+            painted = self._double(PARTS[min(level, 1) + 1], painted, photo, weights, seeds)
+        return resize_as(painted, image)
 
     def paint_draft(
         self, image: Tensor, mask: Tensor | None, stroke: float
@@ -79,20 +115,55 @@ class DraftReviseNet(nn.Module):
         masks = [None] * len(sizes) if mask is None else pyramid(mask, sizes)
         return pyramid(image, sizes), masks
 
+    def _double(
+        self,
+        part: str,
+        painting: Tensor,
+        photo: Tensor,
+        mask: Tensor | None,
+        seeds: Tensor | None,
+    ) -> Tensor:
+        if part == "reviser":
+            painting = smooth_colours(painting, wrap=self.training)
+        # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
+        soft = blur(painting, BINOMIAL, before=1, wrap=self.training)
+        result: Tensor = self.get_submodule(part)(photo, resize_as(soft, photo), mask, seeds)
+        return result
+
+
+def smooth_colours(draft: Tensor, *, wrap: bool) -> Tensor:
+    """(N, 3, H, W) with colours averaged over the taps of ROWS, down the picture; grey as it is.
+
+    Drafts have a grid of eight rows in their colours, one row of the body, and revisions would
+    sharpen it to coloured lines.
+    """
+    taps = torch.tensor(ROWS, dtype=draft.dtype, device=draft.device) / sum(ROWS)
+    grey = torch.full((3, 3), 1 / 3, dtype=draft.dtype, device=draft.device)
+    kernel = torch.zeros(3, 3, len(ROWS), 1, dtype=draft.dtype, device=draft.device)
+    kernel[:, :, len(ROWS) // 2, 0] = grey
+    kernel += ((torch.eye(3).to(grey) - grey)[..., None] * taps)[..., None]
+    reach = len(ROWS) // 2
+    with torch.autocast(draft.device.type, enabled=False):
+        padded = F.pad(draft, (0, 0, reach, reach), mode="circular" if wrap else "reflect")
+        return F.conv2d(padded, kernel)
+
 
 class Reviser(TransformerNet):
     """A photo and its painting, enlarged from half the size -> that painting, revised.
 
-    Both are (N, 3, H, W) in [0, 1]. The result is the painting plus a residual in logits, so that a
-    reviser that does nothing keeps it. The photo is normalized before the painting is added: gain
-    and offset of the photo cancel, as in the draft.
+    Both are (N, 3, H, W) in [0, 1]. The photo is normalized before the painting is added: gain and
+    offset of the photo cancel, as in the draft.
     """
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, detail_channels: int) -> None:
         super().__init__(config)
         self.painting = Conv(self.stem.conv.in_channels, config.channels, bias=False)
-        with torch.no_grad():
-            self.up3.conv.weight.mul_(FIRST)  # at first, a revision is the painting
+        self.up3 = Detail(config.head_channels, detail_channels, grain=True)
+        one_pass, kept = self.values_per_pixel
+        self.values_per_pixel = (
+            max(one_pass, _detailing(config.head_channels, detail_channels)),
+            kept,
+        )
 
     def forward(  # type: ignore[override]  # it needs a painting
         self,
@@ -101,28 +172,110 @@ class Reviser(TransformerNet):
         mask: Tensor | None = None,
         seeds: Tensor | None = None,
     ) -> Tensor:
-        painting = painting.clamp(DARKEST, BRIGHTEST)
         x = self._fold(photo)
-        added = self._grain(x, seeds) + self.painting(self._fold(painting))
-        residual = self._logits(x, added, self._halvings(mask, photo))
-        residual = blur(residual, BOX, before=0, wrap=self.training)
-        residual = residual[..., : photo.shape[-2], : photo.shape[-1]]
-        return torch.sigmoid(torch.logit(painting) + residual * RESIDUAL)
+        added = self.noise(x, seeds) + self.painting(self._fold(painting))
+        masks = self._halvings(mask, photo)
+        return add(painting, self.up3(self._features(x, added, masks), masks[0], seeds))
+
+
+class Finisher(nn.Module):
+    """A photo and its painting, enlarged from half the size -> that painting, with fine detail.
+
+    As a reviser, but without a body at an eighth of the resolution, as it has no forms to paint,
+    and without noise, as the painting has strokes everywhere.
+    """
+
+    FOLD = 4  # sides are padded to a multiple of this
+
+    def __init__(
+        self, channels: int, blocks: int, head_channels: int, detail_channels: int
+    ) -> None:
+        super().__init__()
+        self.stem = ConvNorm(3 * 4**2, channels)
+        self.painting = Conv(3 * 4**2, channels, bias=False)
+        self.body = nn.Sequential(*(ResidualBlock(channels) for _ in range(blocks)))
+        self.up1 = SubPixel(channels, head_channels)
+        self.norm = InstanceNorm2d(head_channels)
+        # A norm at full resolution would be most of what is kept in strips.
+        self.up2 = Detail(head_channels, detail_channels, grain=False)
+        quarter, half = channels / 16, head_channels / 4
+        self.values_per_pixel = (_detailing(head_channels, detail_channels), 3 * quarter + 2 * half)
+
+    def forward(
+        self,
+        photo: Tensor,
+        painting: Tensor,
+        mask: Tensor | None = None,
+        seeds: Tensor | None = None,
+    ) -> Tensor:
+        _, of_half, of_quarter = halvings(mask, padding(photo, self.FOLD), times=2)
+        dtype, wrap = self.painting.weight.dtype, self.training
+        x = self.painting(fold(painting, self.FOLD, dtype))
+        x = self.stem(fold(photo, self.FOLD, dtype), x, relu=True, mask=of_quarter)
+        for block in self.body:
+            x = block(x, of_quarter)
+        x = blur(self.up1(x), BOX, before=1, wrap=wrap)
+        x = self.norm(x, relu=True, mask=of_half)
+        x = blur(x, BINOMIAL, before=1, wrap=wrap)
+        return add(painting, self.up2(x, None, seeds))
+
+
+class Detail(nn.Module):
+    """Features at half the resolution -> a residual in logits, (N, 3, H, W).
+
+    With a ReLU and a convolution at full resolution, strokes of a few pixels have any direction.
+    From a sub-pixel stage alone, as in `TransformerNet`, they are copies of larger ones, moved in
+    frequency: lines along rows and columns, a weave. The `grain` of a canvas takes the place of
+    what is left of it (docs/decisions.md).
+    """
+
+    def __init__(self, inputs: int, channels: int, *, grain: bool) -> None:
+        super().__init__()
+        self.up = SubPixel(inputs, channels)
+        self.norm = InstanceNorm2d(channels) if grain else None
+        self.noise = Grain(1, channels) if grain else None
+        self.out = Conv(channels, 3, bias=True)
+        with torch.no_grad():
+            self.out.weight.mul_(FIRST)  # at first, the result is the painting
+            nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, mask: Tensor | None, seeds: Tensor | None) -> Tensor:
+        x = blur(self.up(x), BOX, before=0, wrap=self.training)
+        if self.norm is None or self.noise is None:
+            x = x.relu()
+        else:
+            x = self.norm(x, self.noise(x, seeds), relu=True, mask=mask)
+        residual: Tensor = self.out(x).float()
+        return residual
+
+
+def _detailing(inputs: int, channels: int) -> float:
+    """The values for each pixel of a photo while `Detail` works."""
+    return inputs / 4 + 3 * channels
+
+
+def add(painting: Tensor, residual: Tensor) -> Tensor:
+    """The painting plus a residual in logits, which may be padded."""
+    residual = residual[..., : painting.shape[-2], : painting.shape[-1]]
+    logits = torch.logit(painting.clamp(DARKEST, BRIGHTEST))
+    return torch.sigmoid(residual * RESIDUAL + logits)  # in the layout of the residual
 
 
 def level_sizes(size: tuple[int, int], draft_size: float) -> list[tuple[int, int]]:
-    """(height, width) of the draft and of each revision, for a photo of that size.
+    """(height, width) of the draft, of its revision, and of each painting after it, for a photo of
+    that size.
 
     The sides of the draft are multiples of STEP: one pixel more or less would change what the
-    network paints, and two copies of a photo hardly ever agree in their aspect ratio. Each revision
-    doubles the one before, but for the last, which has the size of the photo and is 1.4 to 2.8
-    times as large. A photo of up to 1.4 times the draft has no revision.
+    network paints, and two copies of a photo hardly ever agree in their aspect ratio. Each level
+    doubles the one before, but for the last of more than two, which has the size of the photo and
+    is 1.2 to 2.4 times as large. A photo of up to 2.4 times the draft is painted as large as a
+    larger copy of it would be.
     """
     short = max(min(size), max(size) / LONGEST)
     height, width = (max(1, round(side * draft_size / short / STEP)) * STEP for side in size)
-    doublings = max(0, round(math.log2(short / draft_size)))
-    levels = [(height << level, width << level) for level in range(max(1, doublings))]
-    return [*levels, size] if doublings else levels
+    doublings = max(1, math.ceil(math.log2(short / draft_size / LEAST_GROWTH)))
+    levels = [(height << level, width << level) for level in range(max(2, doublings))]
+    return [*levels, size] if doublings > 1 else levels
 
 
 def pyramid(image: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:

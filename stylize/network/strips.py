@@ -67,6 +67,7 @@ class Strips:
     to = _on_each("to")
     contiguous = _on_each("contiguous")
     clamp = _on_each("clamp")
+    relu = _on_each("relu")
     __sub__ = _on_each("__sub__")
     __mul__ = _on_each("__mul__")
     __truediv__ = _on_each("__truediv__")

@@ -67,11 +67,15 @@ class StyleHeader:
     format_version: int = FORMAT_VERSION
 
     @property
+    def drafts(self) -> bool:
+        """Whether the network paints a draft first."""
+        return self.network.architecture == DRAFT_REVISE
+
+    @property
     def working_size(self) -> int:
         """Short side in pixels of a picture whose strokes have the size they had in training: that
         of drafts, for networks that draft."""
-        drafts = self.network.architecture == DRAFT_REVISE
-        return self.network.draft_size if drafts else self.training.size
+        return self.network.draft_size if self.drafts else self.training.size
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)

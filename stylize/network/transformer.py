@@ -34,10 +34,7 @@ class TransformerNet(nn.Module):
         super().__init__()
         channels, body = config.channels, config.body_channels
         self.stem = ConvNorm(3 * 4**2, channels)
-        self.noise = Conv(config.noise_channels, channels, bias=False)
-        # Uniform: normal ones on the meta device would import all of torch.compile.
-        bound = NOISE_STD * (3 / (9 * config.noise_channels)) ** 0.5
-        nn.init.uniform_(self.noise.weight, -bound, bound)
+        self.noise = Grain(config.noise_channels, channels)
         self.down = ConvNorm(channels, body, stride=2)
         self.body = nn.Sequential(*(ResidualBlock(body) for _ in range(config.blocks)))
         self.up1 = SubPixel(body, channels)
@@ -55,45 +52,21 @@ class TransformerNet(nn.Module):
         self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
     ) -> Tensor:
         x = self._fold(image)
-        logits = self._logits(x, self._grain(x, seeds), self._halvings(mask, image))
-        # The blur follows the sigmoid, which would bring back part of the checkerboard.
-        x = blur(torch.sigmoid(logits), BOX, before=0, wrap=self.training)
+        x = self._features(x, self.noise(x, seeds), self._halvings(mask, image))
+        # In fp32: near white, bf16 values are 1/256 apart. The blur follows the sigmoid, which
+        # would bring back part of the checkerboard.
+        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0, wrap=self.training)
         return x[..., : image.shape[-2], : image.shape[-1]]
 
-    def _padding(self, image: Tensor) -> tuple[int, int, int, int]:
-        height, width = image.shape[-2:]
-        # Reflection needs two pixels of the body.
-        right, below = (
-            max(2 * self.FOLD, side + -side % self.FOLD) - side for side in (width, height)
-        )
-        return 0, right, 0, below
-
     def _fold(self, image: Tensor) -> Tensor:
-        """(N, 3, H, W) in [0, 1] -> (N, 48, ..., ...): padded, at a quarter of the resolution."""
-        x = (image.float() - 0.5).to(self.noise.weight.dtype)
-        padding = self._padding(image)
-        if any(padding):
-            x = F.pad(x, padding, mode="replicate")
-        return F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
+        return fold(image, self.FOLD, self.noise.weight.dtype)
 
     def _halvings(self, mask: Tensor | None, image: Tensor) -> list[Tensor | None]:
-        return halvings(mask, self._padding(image), times=3)
+        return halvings(mask, padding(image, self.FOLD), times=3)
 
-    def _grain(self, x: Tensor, seeds: Tensor | None) -> Tensor:
-        """What is added to the photo after the first norm.
-
-        New at every training step: from fixed noise the network learns positions, and paints the
-        same sun into the same corner of every photo.
-        """
-        noise = white_noise(x, self.noise.in_channels, seeds=seeds).to(x.dtype)
-        grain: Tensor = self.noise(noise.contiguous(memory_format=torch.channels_last))
-        return grain
-
-    def _logits(self, x: Tensor, added: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
-        """Folded photo, what is added to it -> (N, 3, H, W), padded, in fp32.
-
-        The sigmoid is in fp32, too: near white, bf16 values are 1/256 apart.
-        """
+    def _features(self, x: Tensor, added: Tensor, masks: Sequence[Tensor | None]) -> Tensor:
+        """Folded photo, what is added to it -> (N, head_channels, ..., ...), padded, at half the
+        resolution. `masks` are of the whole photo, of half of it ..."""
         _, of_half, of_quarter, of_eighth = masks
         quarter = self.stem(x, added, relu=True, mask=of_quarter)
         eighth = self.down(quarter, relu=True, mask=of_eighth)
@@ -109,9 +82,7 @@ class TransformerNet(nn.Module):
         x = self.norm2(x, relu=True, mask=of_half)
         # Rows and columns with texture of different strength get a different mean from the ReLU: a
         # grid, which a second blur removes.
-        x = blur(x, BINOMIAL, before=1, wrap=wrap)
-        logits: Tensor = self.up3(x).float()
-        return logits
+        return blur(x, BINOMIAL, before=1, wrap=wrap)
 
 
 class Conv(nn.Conv2d):
@@ -127,6 +98,26 @@ class Conv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         x = F.pad(x, (1, 1, 1, 1), mode=_mode(self.training))
         return F.conv2d(x, self.weight, self.bias, self.stride)
+
+
+class Grain(Conv):
+    """White noise through a convolution, to be added where gain and offset of the photo have
+    cancelled.
+
+    New at every training step: from fixed noise the network learns positions, and paints the same
+    sun into the same corner of every photo.
+    """
+
+    def __init__(self, planes: int, outputs: int) -> None:
+        super().__init__(planes, outputs, bias=False)
+        # Uniform: normal ones on the meta device would import all of torch.compile.
+        bound = NOISE_STD * (3 / (9 * planes)) ** 0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, like: Tensor, seeds: Tensor | None) -> Tensor:  # type: ignore[override]
+        """(N, outputs, H, W) for an image or features `like` (N, ..., H, W)."""
+        noise = white_noise(like, self.in_channels, seeds=seeds).to(like.dtype)
+        return super().forward(noise.contiguous(memory_format=torch.channels_last))
 
 
 class ConvNorm(nn.Module):
@@ -181,13 +172,31 @@ class SubPixel(nn.Module):
         return F.pixel_shuffle(self.conv(x), 2)
 
 
+def padding(image: Tensor, multiple: int) -> tuple[int, int, int, int]:
+    """What makes both sides multiples of that, on the right and below, in the order of `F.pad`."""
+    height, width = image.shape[-2:]
+    # Reflection needs two pixels at the lowest resolution.
+    right, below = (max(2 * multiple, side + -side % multiple) - side for side in (width, height))
+    return 0, right, 0, below
+
+
+def fold(image: Tensor, multiple: int, dtype: torch.dtype) -> Tensor:
+    """(N, 3, H, W) in [0, 1] -> (N, 48, ..., ...): padded to multiples, at a quarter of the
+    resolution, around 0."""
+    x = (image.float() - 0.5).to(dtype, memory_format=torch.channels_last)
+    sides = padding(image, multiple)
+    if any(sides):
+        x = F.pad(x, sides, mode="replicate")
+    return F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
+
+
 def halvings(
-    mask: Tensor | None, padding: tuple[int, int, int, int], times: int
+    mask: Tensor | None, sides: tuple[int, int, int, int], times: int
 ) -> list[Tensor | None]:
     """A mask padded as the image, and halved once, twice ... by averaging; None for no mask."""
     if mask is None:
         return [None] * (times + 1)
-    masks = [F.pad(mask.float(), padding, mode="replicate")]
+    masks = [F.pad(mask.float(), sides, mode="replicate")]
     for _ in range(times):
         masks.append(F.avg_pool2d(masks[-1], 2))
     return [*masks]
@@ -204,6 +213,7 @@ def blur(x: Tensor, taps: tuple[int, ...], before: int, *, wrap: bool) -> Tensor
     kernel = torch.outer(row, row) / row.sum() ** 2
     after = len(taps) - 1 - before
     with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
+        x = x.contiguous(memory_format=torch.channels_last)  # on a CPU, 25 times as fast
         x = F.pad(x, (before, after, before, after), mode=_mode(wrap))
         return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
 

@@ -31,7 +31,6 @@ LAYERS = STYLE_LAYERS  # every layer that the objective needs
 
 EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
-KEEP_CELL = 4  # pixels: the period of the grid that the stages of a network leave
 KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
@@ -75,16 +74,15 @@ def evenness_loss(image: Tensor, photo: Tensor) -> Tensor:
     return ((alike * ours).sum((1, 2)) / alike.sum((1, 2)).clamp_min(1)).mean()
 
 
-def keep_loss(image: Tensor, draft: Tensor) -> Tensor:
-    """How far a revision strays from its draft: both (N, 3, H, W), the draft of half the size.
+def keep_loss(image: Tensor, painting: Tensor, cell: int) -> Tensor:
+    """How far `image` strays from the painting it was made from: both (N, 3, H, W), the painting of
+    the same size or smaller.
 
-    Mean squared distance of means over KEEP_CELL pixels of the draft, in units of KEEP_NEAR
-    squared: within these cells, strokes are free.
+    Mean squared distance of means over `cell` pixels of the image, in units of KEEP_NEAR squared:
+    within these cells, strokes are free.
     """
-    small, wanted = (
-        F.avg_pool2d(image.float(), 2 * KEEP_CELL),
-        F.avg_pool2d(draft.float(), KEEP_CELL),
-    )
+    small = F.avg_pool2d(image.float(), cell)
+    wanted = F.avg_pool2d(painting.float(), cell * painting.shape[-1] // image.shape[-1])
     return (small - wanted).square().mean() / KEEP_NEAR**2
 
 

@@ -1,15 +1,17 @@
 """How long a training is, and what changes in its course: stage, learning rate, size of crops."""
 
+from bisect import bisect
 from dataclasses import dataclass, replace
 
 from stylize.config import DRAFT_REVISE, TRAINING_SIZES, TrainConfig
 from stylize.errors import UsageError
 from stylize.network.device import Compute
-from stylize.network.draft_revise import STEP
+from stylize.network.draft_revise import PARTS, STEP
 
 STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
 
-DRAFT_SHARE = 0.5  # of the steps, for networks that draft
+# Of the steps: where the first two of three stages end.
+DRAFTED, REVISED = 0.5, 0.8
 WARMUP_STEPS = 20
 FINAL_LR = 0.05  # of the full rate, at the end
 
@@ -18,8 +20,8 @@ FINAL_LR = 0.05  # of the full rate, at the end
 class Schedule:
     """What changes from step to step of a training of `steps` steps.
 
-    A network that drafts has two stages: its draft is trained at half of `size`, then its reviser
-    at `size`.
+    A network that drafts has three stages: its draft is trained at half of `size`, then its
+    reviser, then its finisher, both at `size`. Others have one.
     """
 
     drafts: bool
@@ -29,33 +31,37 @@ class Schedule:
     processes: int = 1
 
     @property
-    def first_revision(self) -> int:
-        """The step at which the second stage begins; `steps` if there is none."""
-        return max(1, round(DRAFT_SHARE * self.steps)) if self.drafts else self.steps
+    def starts(self) -> list[int]:
+        """The first step of each stage, and the end of the last."""
+        if not self.drafts:
+            return [0, self.steps]
+        return [0, *(max(1, round(share * self.steps)) for share in (DRAFTED, REVISED)), self.steps]
 
-    def revises(self, step: int) -> bool:
-        """Whether that step trains the reviser."""
-        return step >= self.first_revision
+    def part(self, step: int) -> str:
+        """Which of PARTS is trained in that step; empty for networks without parts."""
+        return PARTS[self._stage(step)] if self.drafts else ""
+
+    def _stage(self, step: int) -> int:
+        return bisect(self.starts[1:-1], step)
 
     def crop_size(self, step: int, end: int) -> int:
         """The side of the photos of that step, in pixels; `end` is where the training ends."""
         if not self.drafts:
             return crop_size(step, end, self.size)
-        return self.size if self.revises(step) else self.size // 2
+        return self.size if self._stage(step) else self.size // 2
 
     def photos(self, step: int) -> int:
         """The number of photos in that step: half as many where they are four times as large, if
         all processes then have as many."""
         half = self.batch_size // 2
         shareable = half > 0 and half % self.processes == 0
-        return half if self.revises(step) and shareable else self.batch_size
+        return half if self._stage(step) and shareable else self.batch_size
 
     def learning_rate(self, step: int, end: int) -> float:
         """The factor of the rate at that step: each stage has its own course."""
         if not self.drafts:
             return learning_rate_factor(step, end)
-        first = self.first_revision if self.revises(step) else 0
-        last = self.steps if self.revises(step) else self.first_revision
+        first, last = self.starts[self._stage(step) :][:2]
         return learning_rate_factor(step - first, last - first)
 
 
@@ -91,7 +97,7 @@ def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainC
     if drafts and size % (2 * STEP):
         raise UsageError(f"size is {size}", f"it must be a multiple of {2 * STEP} for this network")
     if drafts and config.patience:
-        raise UsageError("patience is for training in one stage", f"{architecture} has two")
+        raise UsageError("patience is for training in one stage", f"{architecture} has three")
     if 4 * config.patience > steps:
         raise UsageError(
             f"patience is {config.patience} for {steps} steps",

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from stylize.assets import BASES, LOCAL_STYLES, find_base, find_named_base
+from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
 from stylize.config import AUTO, DRAFT_REVISE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
@@ -139,8 +139,7 @@ def _start(
     """The initial weights, if any, the digest of their file, and `config` with the base's name."""
     base = config.base
     if base == AUTO:
-        usual = network == NetworkConfig(network.architecture)
-        base = BASES.get(network.architecture, "") if usual and not config.many else ""
+        base = BASE if network == NetworkConfig() and not config.many else ""
     if not base:
         return None, "", replace(config, base="")
     if config.only_norm and base == name:

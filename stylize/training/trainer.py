@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.config import DRAFT_REVISE, VGG_SOURCES
+from stylize.config import VGG_SOURCES
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import ManyStyles, norm_names
 from stylize.network.device import Compute
+from stylize.network.draft_revise import PARTS
 from stylize.network.resample import resize
 from stylize.network.style_header import StyleHeader
 from stylize.objective.losses import LAYERS, Objective, keep_loss, weighted_sum
@@ -33,6 +34,9 @@ MAX_GRADIENT_NORM = 10.0
 AVERAGE_DECAY = 0.99
 MAX_LOSS_ROWS = 200  # kept in the style file
 EXPLODED, RECENT = 10.0, 50  # times the median of the last RECENT steps
+# Part -> pixels of the cells within which it can paint what it likes, and how strictly means of
+# cells are kept: a reviser adds strokes, a finisher only what is lost at half the size.
+KEPT = {"reviser": (8, 1), "finisher": (1, 30)}
 PROGRESS = 0.01  # of the loss, over `patience` steps
 SEEDS = 1_000_003  # distance of the noise seeds of two trainings
 
@@ -47,8 +51,8 @@ class DivergenceError(TrainingError):
 class Trainer:
     """The network, its optimizer and its objective, at `step` of `end` steps.
 
-    With `TrainConfig.many`, the steps take the pictures in turn. A network that drafts has two
-    stages: its draft is trained, and then stays as it is while its reviser is trained.
+    With `TrainConfig.many`, the steps take the pictures in turn. A network that drafts is trained
+    in stages: each part stays as it is while the next one is trained on its results.
     """
 
     def __init__(
@@ -72,14 +76,11 @@ class Trainer:
         vgg = load_vgg16(self.config.vgg, LAYERS).to(compute.device)
         vgg.features.to(compute.dtype)  # pixel mean and deviation stay in fp32
         self._header = header
+        config = self.config
         self.schedule = Schedule(
-            header.network.architecture == DRAFT_REVISE,
-            self.config.steps,
-            self.config.size,
-            self.config.batch_size,
-            workers.count,
+            header.drafts, config.steps, config.size, config.batch_size, workers.count
         )
-        # Of the draft, or of the only stage, and of revisions, at twice the size.
+        # Of the first stage and of later ones, at twice the size.
         scales = (1, 2) if self.schedule.drafts else (1,)
         self._objectives = [self._make_objectives(vgg, pictures, scale) for scale in scales]
         if not self.config.many and self.config.vgg == VGG_SOURCES[0]:
@@ -118,7 +119,7 @@ class Trainer:
     @property
     def objectives(self) -> list[Objective]:
         """Of the next step: one for each style."""
-        return self._objectives[self.schedule.revises(self.step) and self.schedule.drafts]
+        return self._objectives[self.schedule.part(self.step) in PARTS[1:]]
 
     def share(self, step: int) -> slice:
         """This process's part of the photos of that step."""
@@ -160,11 +161,10 @@ class Trainer:
         objective = self.objectives[self.step % len(self.objectives)]
         with self.autocast():
             target = objective.content_target(photos)
-            result, draft = self._paint(seen, inputs)
+            result, kept = self._paint(seen, inputs)
             # In any light, the target is the photo as it was.
             losses = objective(result, photos, target)
             if self.schedule.drafts:
-                kept = result.new_zeros(()) if draft is None else keep_loss(result, draft)
                 losses["keep"] = kept
             total = weighted_sum(losses, config)
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
@@ -184,21 +184,27 @@ class Trainer:
             pairs = zip(self.average.parameters(), self.network.parameters(), strict=True)
             for average, parameter in pairs:
                 average.lerp_(parameter, 1 - decay)
-        if self.schedule.drafts and self.step == self.schedule.first_revision:
-            # What will be revised is what will be saved.
+        if self.step in self.schedule.starts[1:-1]:
+            # What the next stage will see is what will be saved.
             self.network.load_state_dict(self.average.state_dict())
         self.history.append((self.step, row))
         self._stop_on_plateau()
         return row, self._total(row)
 
-    def _paint(self, photos: Tensor, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-        """The network's result and, in the second stage, the draft that it has revised."""
-        if not self.schedule.revises(self.step):
-            return self._wrapped(photos, **inputs), None
-        side = self.config.size // 2
+    def _paint(self, photos: Tensor, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """The network's result, and how far it strays from what the stage before has painted."""
+        part, half = self.schedule.part(self.step), (self.config.size // 2,) * 2
+        if part not in KEPT:
+            options = {"part": part} if part else {}
+            return self._wrapped(photos, **options, **inputs), photos.new_zeros(())
         with torch.no_grad():
-            draft = self.network(resize(photos, (side, side)), **inputs)
-        return self._wrapped(photos, draft=draft, **inputs), draft
+            painting = kept = self.network(resize(photos, half), part="draft", **inputs)
+            if part == "finisher":
+                kept = self.network(photos, painting=painting, part="reviser", **inputs)
+                painting = resize(kept, half)  # it learns what is lost by that
+        result = self._wrapped(photos, painting=painting, part=part, **inputs)
+        cell, strictness = KEPT[part]
+        return result, strictness * keep_loss(result, kept, cell)
 
     def _style(self, index: int) -> dict[str, int]:
         return {"style": index % len(self.objectives)} if self.config.many else {}
@@ -283,22 +289,17 @@ class Trainer:
                 "restore the folder, or start over with --overwrite",
             )
         try:
-            for prefix, network in (("network.", self.network), ("average.", self.average)):
-                network.load_state_dict(
-                    {key: state.tensors[prefix + key] for key in network.state_dict()}
-                )
-            prefix = "optimizer."
-            self.optimizer.load(
-                {
-                    key.removeprefix(prefix): value
-                    for key, value in state.tensors.items()
-                    if key.startswith(prefix)
-                }
-            )
+            self.network.load_state_dict(_under("network.", state.tensors))
+            self.average.load_state_dict(_under("average.", state.tensors))
+            self.optimizer.load(_under("optimizer.", state.tensors))
         except (KeyError, RuntimeError) as error:
             raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
         self.step, self.end, self.caution = state.step, state.end, state.caution
         self.history = list(state.header.losses)
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:

@@ -7,7 +7,13 @@ from conftest import TINY_DRAFT
 from torch import nn
 
 from stylize.network.architectures import build_network
-from stylize.network.draft_revise import DraftReviseNet, Reviser, level_sizes, pyramid
+from stylize.network.draft_revise import (
+    DraftReviseNet,
+    Reviser,
+    level_sizes,
+    pyramid,
+    smooth_colours,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -26,12 +32,12 @@ def network(**settings) -> DraftReviseNet:
     [
         ((512, 512), 128, [(128, 128), (256, 256), (512, 512)]),
         ((1024, 1536), 128, [(128, 192), (256, 384), (512, 768), (1024, 1536)]),
-        # The last level is 1.4 to 2.8 times as large as the one before.
+        # The last level is 1.2 to 2.4 times as large as the one before.
         ((512, 512), 160, [(160, 160), (320, 320), (512, 512)]),
-        ((440, 440), 160, [(160, 160), (440, 440)]),
-        # Photos about as small as the draft, and smaller ones, are not revised.
-        ((220, 220), 160, [(160, 160)]),
-        ((1, 1), 160, [(160, 160)]),
+        ((384, 384), 160, [(160, 160), (320, 320), (384, 384)]),
+        # Small photos are painted as large ones.
+        ((380, 380), 160, [(160, 160), (320, 320)]),
+        ((1, 1), 160, [(160, 160), (320, 320)]),
         # What is longer than four times its height counts as so long: no draft explodes.
         ((1, 40_000), 160, [(16, 640), (32, 1280), (64, 2560), (128, 5120), (256, 10_240)]),
     ],
@@ -39,7 +45,7 @@ def network(**settings) -> DraftReviseNet:
 def test_levels_on_paper(size, draft, expected):
     found = level_sizes(size, draft)
     assert found[: len(expected)] == expected
-    if len(found) > 1:
+    if len(found) > 2:
         assert found[-1] == size
 
 
@@ -48,8 +54,10 @@ def test_two_copies_of_a_photo_have_the_same_draft():
     assert {level_sizes(size, 160)[0] for size in sizes} == {(160, 240)}
     for size in sizes:
         levels = level_sizes(size, 160)
-        ratio = size[0] / levels[-2][0] if len(levels) > 1 else size[0] / 160
-        assert 2**-0.5 <= ratio <= 2**1.5
+        if len(levels) > 2:
+            assert 2**0.25 < size[0] / levels[-2][0] <= 2**1.25
+        else:
+            assert size[0] <= 2**0.25 * 320
 
 
 def test_a_photo_and_its_copy_have_one_painting_at_their_common_sizes():
@@ -59,7 +67,8 @@ def test_a_photo_and_its_copy_have_one_painting_at_their_common_sizes():
     assert sizes[:-1] == level_sizes((128, 192), 32)
     copy = pyramid(photo, sizes)[-2]
     painted = []
-    net.reviser.register_forward_hook(lambda reviser, inputs, result: painted.append(result))
+    for part in (net.reviser, net.finisher):
+        part.register_forward_hook(lambda _, inputs, result: painted.append(result))
     net(photo), net(copy)
     of_photo, of_copy = painted[:3], painted[3:]
     assert len(of_copy) == 2
@@ -73,35 +82,69 @@ def test_stroke_divides_the_size_of_the_draft():
     assert not torch.allclose(net(photo, stroke=0.5), net(photo), atol=0.01)
 
 
-def test_a_reviser_that_does_nothing_keeps_the_draft():
-    net = network()
-    nn.init.zeros_(net.reviser.up3.conv.weight)
+@pytest.mark.parametrize("part", ["reviser", "finisher"])
+def test_a_part_that_does_nothing_keeps_the_painting(part):
+    part = network().get_submodule(part)
+    last = part.up3 if isinstance(part, Reviser) else part.up2
+    nn.init.zeros_(last.out.weight)
     photo = torch.rand(1, 3, 32, 32)
-    draft = 0.02 + 0.96 * torch.rand(1, 3, 32, 32)
-    assert torch.allclose(net.reviser(photo, draft), draft, atol=1e-6)
+    painting = 0.02 + 0.96 * torch.rand(1, 3, 32, 32)
+    assert torch.allclose(part(photo, painting), painting, atol=1e-6)
+
+
+def test_colours_of_a_draft_are_smoothed_down_the_picture():
+    rows = torch.arange(32).view(1, 1, -1, 1)
+    grey = torch.rand(1, 1, 32, 16).expand(1, 3, 32, 16)
+    red = torch.tensor([1.0, -0.5, -0.5]).view(1, 3, 1, 1)
+    for period in (2, 4, 8):
+        lines = 0.2 * torch.sin(2 * torch.pi * rows / period + 0.5) * red
+        assert torch.allclose(smooth_colours(grey + lines, wrap=True), grey, atol=1e-5)
+    across = 0.2 * torch.sin(2 * torch.pi * torch.arange(16) / 8) * red
+    kept = (grey + across).expand(1, 3, 32, 16)
+    assert torch.allclose(smooth_colours(kept, wrap=True), kept, atol=1e-5)
 
 
 def test_a_given_draft_is_revised_in_place_of_the_own_one():
     net, photo = network(), torch.rand(2, 3, 128, 96)
     sizes = level_sizes((128, 96), 32)
     own = net.draft(pyramid(photo, sizes)[0])
-    assert torch.allclose(net(photo, draft=own), net(photo))
+    assert torch.allclose(net(photo, painting=own), net(photo))
     other = 1 - own
-    assert (net(photo, draft=other) - net(photo)).abs().mean() > 0.1
+    assert (net(photo, painting=other) - net(photo)).abs().mean() > 0.1
 
 
-def test_a_photo_at_the_size_of_the_draft_is_a_draft():
-    net, photo = network(), torch.rand(1, 3, 32, 48)
-    assert torch.equal(net(photo), net.draft(photo))
+def test_the_parts_make_the_whole():
+    net, photo = network(), torch.rand(2, 3, 128, 96)
+    small, middle, large = pyramid(photo, level_sizes((128, 96), 32))
+    draft = net(small, part="draft")
+    revised = net(middle, painting=draft, part="reviser")
+    finished = net(large, painting=revised, part="finisher")
+    assert torch.equal(finished, net(photo))
 
 
-def test_in_training_a_reviser_cannot_tell_where_the_border_is():
-    reviser = network().reviser.train()
-    nn.init.zeros_(reviser.noise.weight)
+def test_a_thumbnail_is_the_picture_reduced():
+    net = network()
+    photo = torch.rand(1, 3, 64, 96)
+    thumbnail = net(F.interpolate(photo, (8, 12), mode="bilinear", antialias=True))
+    assert thumbnail.shape == (1, 3, 8, 12)
+    seen = F.interpolate(
+        F.interpolate(photo, (8, 12), mode="bilinear", antialias=True), (64, 96), mode="bilinear"
+    )
+    assert torch.allclose(
+        thumbnail, F.interpolate(net(seen), (8, 12), mode="bilinear", antialias=True), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("part", ["reviser", "finisher"])
+def test_in_training_no_part_can_tell_where_the_border_is(part):
+    part = network().get_submodule(part).train()
+    if isinstance(part, Reviser):
+        nn.init.zeros_(part.noise.weight)
+        nn.init.zeros_(part.up3.noise.weight)
     photo, painting = torch.rand(2, 1, 3, 48, 32)
-    by = {"shifts": (3 * Reviser.FOLD, -2 * Reviser.FOLD), "dims": (2, 3)}
-    moved = reviser(photo.roll(**by), painting.roll(**by))
-    assert torch.allclose(moved, reviser(photo, painting).roll(**by), atol=1e-5)
+    by = {"shifts": (3 * part.FOLD, -2 * part.FOLD), "dims": (2, 3)}
+    moved = part(photo.roll(**by), painting.roll(**by))
+    assert torch.allclose(moved, part(photo, painting).roll(**by), atol=1e-5)
 
 
 def test_every_level_of_a_pyramid_is_made_from_the_next():

@@ -32,11 +32,14 @@ def objective_of(vgg, picture: torch.Tensor) -> Objective:
 
 
 def test_keep_loss_on_paper():
-    draft = torch.full((1, 3, 8, 8), 0.5)
-    revision = torch.full((1, 3, 16, 16), 0.7)
-    assert keep_loss(revision, draft).item() == pytest.approx(4, rel=1e-4)
-    strokes = 0.5 + 0.4 * (torch.arange(16) % 2 - 0.5).expand(1, 3, 16, 16)
-    assert keep_loss(strokes, draft).item() == pytest.approx(0, abs=1e-9)
+    draft, painting = torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 16, 16), 0.5)
+    image = torch.full((1, 3, 16, 16), 0.7)
+    assert keep_loss(image, draft, 8).item() == pytest.approx(4, rel=1e-4)
+    assert keep_loss(image, painting, 2).item() == pytest.approx(4, rel=1e-4)
+    # A stripe of two pixels is free within cells of 8 pixels, not within those of 2.
+    stripes = (0.5 + 0.4 * (torch.arange(16) // 2 % 2 - 0.5)).expand(1, 3, 16, 16)
+    assert keep_loss(stripes, draft, 8).item() == pytest.approx(0, abs=1e-9)
+    assert keep_loss(stripes, painting, 2).item() == pytest.approx(4, rel=1e-4)
 
 
 def test_relative_square_on_paper():

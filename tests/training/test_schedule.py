@@ -32,13 +32,20 @@ def test_learning_rate_rises_then_falls():
     assert factors[top:] == sorted(factors[top:], reverse=True)
 
 
-def test_a_draft_takes_the_first_half_of_the_steps():
-    schedule = Schedule(True, steps=6, size=64, batch_size=2)
-    assert [schedule.revises(step) for step in range(6)] == [False] * 3 + [True] * 3
-    assert [schedule.crop_size(step, 6) for step in range(6)] == [32, 32, 32, 64, 64, 64]
-    assert [schedule.photos(step) for step in range(6)] == [2, 2, 2, 1, 1, 1]
-    rates = [Schedule(True, 400, 64, 2).learning_rate(step, 400) for step in range(400)]
-    assert rates == [learning_rate_factor(step, 200) for step in range(200)] * 2
+def test_stages_on_paper():
+    schedule = Schedule(True, steps=10, size=64, batch_size=2)
+    parts = ["draft"] * 5 + ["reviser"] * 3 + ["finisher"] * 2
+    assert [schedule.part(step) for step in range(10)] == parts
+    assert schedule.starts == [0, 5, 8, 10]
+    assert [schedule.crop_size(step, 10) for step in range(10)] == [32] * 5 + [64] * 5
+    assert [schedule.photos(step) for step in range(10)] == [2] * 5 + [1] * 5
+    rates = [Schedule(True, 500, 64, 2).learning_rate(step, 500) for step in range(500)]
+    stages = [[learning_rate_factor(step, n) for step in range(n)] for n in (250, 150, 100)]
+    assert rates == [rate for stage in stages for rate in stage]
+
+
+def test_the_shortest_training_learns_a_draft():
+    assert Schedule(True, steps=1, size=64, batch_size=2).part(0) == "draft"
 
 
 def test_batches_that_cannot_be_halved_stay_whole():
@@ -49,7 +56,7 @@ def test_batches_that_cannot_be_halved_stay_whole():
 
 def test_without_a_draft_there_is_one_stage():
     schedule = Schedule(False, steps=8, size=256, batch_size=2)
-    assert not any(schedule.revises(step) for step in range(8))
+    assert [schedule.part(step) for step in range(8)] == [""] * 8
     assert [schedule.photos(step) for step in range(8)] == [2] * 8
     assert schedule.crop_size(7, 8) == 256
     assert schedule.learning_rate(6, 8) == learning_rate_factor(6, 8)

@@ -1,7 +1,8 @@
-"""A draft and its reviser, trained one after the other."""
+"""A draft, its reviser and its finisher, trained one after the other."""
 
 import threading
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from stylize.training.schedule import resolved
 from stylize.training.train import train
 from stylize.training.trainer import Trainer
 
-DRAFTING = replace(CONFIG, steps=6, size=64, style_size=32)
+DRAFTING = replace(CONFIG, steps=5, size=64, style_size=32)
 
 
 @pytest.fixture
@@ -50,33 +51,34 @@ def copy(network) -> dict[str, torch.Tensor]:
     return {name: value.clone() for name, value in network.state_dict().items()}
 
 
-def test_the_draft_is_learned_first_and_then_kept():
+def test_each_part_is_learned_in_turn_and_then_kept():
     trainer = trainer_of()
-    before = copy(trainer.network)
-    for step in range(6):
-        size, count = trainer.schedule.crop_size(step, 6), trainer.schedule.photos(step)
+    copies = [copy(trainer.network)]
+    for step in range(5):
+        size, count = trainer.schedule.crop_size(step, 5), trainer.schedule.photos(step)
         row, _ = trainer.train_step(torch.rand(count, 3, size, size))
-        assert (row["keep"] > 0) == (step >= 3)
-        if step == 2:
-            drafted = copy(trainer.network)
-            # What is revised from now on is the average, which is what will be saved.
-            assert all(torch.equal(drafted[k], v) for k, v in trainer.average.state_dict().items())
-    after = copy(trainer.network)
-    for name in before:
-        part, moved = name.split(".")[0], not name.endswith("norm.bias")
-        if part == "draft":
-            assert torch.equal(after[name], drafted[name])
-            assert not moved or not torch.equal(before[name], drafted[name])
-        else:
-            assert torch.equal(before[name], drafted[name])
-            assert not moved or not torch.equal(after[name], drafted[name])
+        assert (row["keep"] > 0) == (step >= 2)
+        if step in (1, 3, 4):
+            copies.append(copy(trainer.network))
+        if step in (1, 3):
+            # What the next stage sees is the average, which is what will be saved.
+            averages = trainer.average.state_dict()
+            assert all(torch.equal(copies[-1][k], v) for k, v in averages.items())
+    for stage, part in enumerate(("draft", "reviser", "finisher")):
+        for name in (name for name in copies[0] if name.startswith(f"{part}.")):
+            values = [weights[name] for weights in copies]
+            kept = [torch.equal(*pair) for pair in pairwise(values)]
+            # The shift of a norm before a norm has no gradient.
+            assert kept[stage] in {False, name.endswith("norm.bias")}
+            assert all(kept[:stage] + kept[stage + 1 :])
     saved = trainer.weights()
-    assert all(torch.equal(saved[k], drafted[k]) for k in saved if k.startswith("draft."))
+    trained_before = [name for name in saved if not name.startswith("finisher.")]
+    assert all(torch.equal(saved[name], copies[-1][name]) for name in trained_before)
 
 
-@pytest.mark.parametrize("last", [2, 3, 4])
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
 def test_resumed_equals_uninterrupted(style_picture, content, tmp_path, last):
-    """Before, at, and after the step at which the stage changes."""
+    """Before, at, and after the steps at which the stage changes."""
     list(learn(style_picture, content, tmp_path / "whole"))
     stop = threading.Event()
     for event in learn(style_picture, content, tmp_path / "parts", stop=stop):
@@ -89,7 +91,7 @@ def test_resumed_equals_uninterrupted(style_picture, content, tmp_path, last):
 
 
 def test_a_trained_draft_has_the_size_it_was_trained_at(style_picture, content, tmp_path):
-    list(learn(style_picture, content, tmp_path, replace(DRAFTING, size=96, steps=2)))
+    list(learn(style_picture, content, tmp_path, replace(DRAFTING, size=96, steps=3)))
     style = load_style(str(tmp_path / "mine.safetensors"), "cpu", "fp32")
     assert style.header.network.draft_size == 48
     sizes = []
@@ -104,7 +106,7 @@ def test_a_base_of_many_styles_and_a_style_of_its_norms(
     monkeypatch.chdir(tmp_path)
     other = tmp_path / "other.png"
     draw_picture(7, 80, 80).save(other)
-    config = replace(DRAFTING, many=True, steps=8)
+    config = replace(DRAFTING, many=True, steps=10)
     paths = [style_picture, other]
     list(train(paths, content, "shared", config, TINY_DRAFT, output=tmp_path / "styles"))
     config = replace(DRAFTING, base="shared", only_norm=True, size=96)
@@ -114,11 +116,12 @@ def test_a_base_of_many_styles_and_a_style_of_its_norms(
     names = load_file(mine)
     assert any(name.startswith("draft.") for name in names)
     assert any(name.startswith("reviser.") for name in names)
+    assert any(name.startswith("finisher.") for name in names)
     assert all("norm" in name for name in names)
     assert read_header(mine).training.only_norm
 
 
-def test_settings_that_do_not_suit_two_stages():
+def test_settings_that_do_not_suit_stages():
     compute = choose("cpu", "fp32")
     config = resolved(TrainConfig(base=""), "draft-revise", compute)
     assert (config.size, config.style_size) == (320, 160)
