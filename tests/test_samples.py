@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from statistics import fmean
 
 import pytest
 from conftest import ROOT
@@ -9,6 +10,7 @@ from conftest import ROOT
 from stylize.assets import find_base
 from stylize.files import digest
 from stylize.network.style_header import FIGURES, read_header
+from stylize.training.schedule import Schedule
 
 
 def listed(folder: str) -> str:
@@ -64,8 +66,13 @@ def test_shipped_style_explains_itself(name):
         crops += below.steps * below.batch_size
     assert crops >= 2000 * 4
     assert header.training.size >= 256
-    first, last = header.losses[0][1], header.losses[-1][1]
-    assert last["style relu3_3"] < first["style relu3_3"] / 2
+    # The base knows these pictures already; its drafts came still nearer.
+    totals = [
+        sum(header.training.weight(loss) * value for loss, value in row.items())
+        for step, row in header.losses
+        if step <= Schedule(True, header.training.steps, 0, 0).starts[1]
+    ]
+    assert fmean(totals[-10:]) < 0.9 * fmean(totals[:3])
 
 
 @pytest.mark.parametrize("name", files("models", "*.safetensors"))

@@ -9,6 +9,7 @@ from conftest import draw_picture
 from PIL import Image
 
 from stylize.network.style_file import load_network, replace_header
+from stylize.network.style_header import read_header
 from stylize.training.verify import preview
 
 
@@ -30,9 +31,11 @@ def test_a_style_shows_its_card(style_file):
     assert result.returncode == 0
     for word in ("A Picture", "A. Painter", "1900", "public domain", "working scale", "Apache-2.0"):
         assert word in result.stdout
-    shipped = stylize("styles", "stained-glass").stdout
-    assert "--style-weight 2" in shipped
-    assert "--even-weight 0.4" in shipped
+    assert "the defaults" in stylize("styles", "woodblock").stdout
+    header = read_header(style_file)
+    changed = replace(header.training, style_weight=2.0, even_weight=0.4)
+    replace_header(style_file, replace(header, training=changed))
+    assert "--style-weight 2 --even-weight 0.4" in stylize("styles", style_file).stdout
     fails(stylize("styles", "woodbloc"), 2, "did you mean woodblock?")
 
 

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from conftest import DEVICE, TINY_DRAFT, draw_picture
 
-from stylize import load_style
 from stylize.config import NetworkConfig
 from stylize.network.architectures import build_network
 from stylize.network.buffers import InMemory, OnDisk
@@ -31,8 +30,12 @@ def _without_gradients():
         yield
 
 
-def trained(precision: str) -> torch.nn.Module:
-    return load_style("woodblock", str(DEVICE), precision)._network
+def quarter(precision: str) -> torch.nn.Module:
+    """Untrained, of the default widths."""
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig(architecture="quarter")).eval()
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    return network.to(DEVICE, dtype, memory_format=torch.channels_last)
 
 
 def johnson() -> torch.nn.Module:
@@ -83,14 +86,14 @@ def test_there_are_twenty_sizes():
 
 def test_as_in_one_pass():
     """The promise is one level; what is left in fp32 is a rounding in the last digits."""
-    network = trained("fp32")
+    network = quarter("fp32")
     for height, width, count in AWKWARD:
         image = photo(height, width)
         assert difference(in_strips(network, image, count), network(image)) < 0.01
 
 
 def test_as_in_one_pass_in_bf16():
-    network = trained("bf16")
+    network = quarter("bf16")
     worst, mean = 0.0, 0.0
     for height, width, count in AWKWARD:
         image = photo(height, width)
@@ -117,7 +120,7 @@ def test_a_draft_and_its_revisions():
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: trained("fp32"), johnson, drafting], ids=["quarter", "johnson", "draft"]
+    "make", [lambda: quarter("fp32"), johnson, drafting], ids=["quarter", "johnson", "draft"]
 )
 def test_with_a_mask_that_leaves_strips_empty(make):
     network, image = make(), photo(150, 90)
@@ -129,7 +132,7 @@ def test_with_a_mask_that_leaves_strips_empty(make):
 
 
 def test_an_empty_mask_is_as_none():
-    network, image = trained("fp32"), photo(90, 70)
+    network, image = quarter("fp32"), photo(90, 70)
     mask = torch.zeros(1, 1, 90, 70, device=DEVICE)
     assert difference(in_strips(network, image, 4, mask), network(image)) < 0.05
 
@@ -144,7 +147,7 @@ def seam_score(picture: torch.Tensor, borders: list[int]) -> float:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_no_seams(precision):
-    network, image = trained(precision), photo(520, 300)
+    network, image = quarter(precision), photo(520, 300)
     borders = [top for top, _ in cut(520, 13)][1:]
     whole, found = network(image), in_strips(network, image, 13)
     assert seam_score(found, borders) == pytest.approx(seam_score(whole, borders), rel=0.01)
@@ -155,7 +158,7 @@ def test_no_seams(precision):
     assert seam_score(seamed, borders) > 1.02 * seam_score(whole, borders)
 
 
-@pytest.mark.parametrize("make", [lambda: trained("fp32"), johnson], ids=["quarter", "johnson"])
+@pytest.mark.parametrize("make", [lambda: quarter("fp32"), johnson], ids=["quarter", "johnson"])
 def test_what_is_kept_is_what_memory_reckons_with(make):
     network, image = make(), photo(512, 512)
     alive = most = 0
@@ -189,7 +192,7 @@ def test_what_is_kept_is_what_memory_reckons_with(make):
 
 
 def test_on_disk(tmp_path):
-    network, image = trained("bf16"), photo(200, 120)
+    network, image = quarter("bf16"), photo(200, 120)
 
     def allocate(shape, dtype):
         return OnDisk(shape, dtype, tmp_path, DEVICE)
@@ -200,7 +203,7 @@ def test_on_disk(tmp_path):
 
 
 def test_with_its_own_statistics_given_only_a_few_rows_are_kept():
-    network, image = trained("fp32"), photo(640, 96)
+    network, image = quarter("fp32"), photo(640, 96)
     first = Run(DEVICE, 1, in_memory)
     network(lazy(image, first), None).rows(0, 1)
     assert len(first.found) == 12
