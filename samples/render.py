@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 PHOTOS, DOCS = HERE / "photos", HERE.parent / "docs"
 EXPECTED = ("kitchen/cherries.jpg", "kitchen/coffee.png", "travel/fort.jpg")
 EXPECTED_SIZE = 256  # longest side, pixels
-SET = "stained-glass"  # the style of the README's picture
+SET = "starry-night"  # the style of the README's picture
 CELL = 320  # of it
 GALLERY = (
     "kitchen/coffee.png",
