@@ -41,9 +41,7 @@ class NetworkConfig(Settings):
     `channels` is the width at a quarter of the resolution, `body_channels` and `blocks` the width
     and number of the residual blocks, `head_channels` the width at half the resolution, and
     `noise_channels` the number of noise planes. `draft-revise` uses these for its draft, which has
-    `draft_size` pixels on the short side; its reviser and its finisher, with blocks at a quarter,
-    have widths of their own. The `johnson` architecture has fixed dimensions and ignores all of
-    these.
+    `draft_size` pixels on the short side; `johnson` has fixed dimensions and ignores all of them.
     """
 
     architecture: str = option(

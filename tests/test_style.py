@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_DRAFT, draw_picture
+from conftest import ROOT, TINY_DRAFT, draw_picture
 from PIL import Image
 from skimage.metrics import structural_similarity
 

@@ -72,9 +72,8 @@ class DraftReviseNet(nn.Module):
             config.finisher_detail_channels,
         )
         self.draft_size = config.draft_size
-        # A photo may be small enough to have no more than a revision.
-        parts = (self.reviser.values_per_pixel, self.finisher.values_per_pixel)
-        one_pass, kept = map(max, zip(*parts, strict=True))
+        # Drafts and revisions of photos that do not fit into memory are small.
+        one_pass, kept = self.finisher.values_per_pixel
         # Beside it: the painting, enlarged and in logits; in strips, the painting before it.
         self.values_per_pixel = (one_pass + 4 * 3, kept + 3)
 
@@ -159,11 +158,6 @@ class Reviser(TransformerNet):
         super().__init__(config)
         self.painting = Conv(self.stem.conv.in_channels, config.channels, bias=False)
         self.up3 = Detail(config.head_channels, detail_channels, grain=True)
-        one_pass, kept = self.values_per_pixel
-        self.values_per_pixel = (
-            max(one_pass, _detailing(config.head_channels, detail_channels)),
-            kept,
-        )
 
     def forward(  # type: ignore[override]  # it needs a painting
         self,
@@ -199,7 +193,8 @@ class Finisher(nn.Module):
         # A norm at full resolution would be most of what is kept in strips.
         self.up2 = Detail(head_channels, detail_channels, grain=False)
         quarter, half = channels / 16, head_channels / 4
-        self.values_per_pixel = (_detailing(head_channels, detail_channels), 3 * quarter + 2 * half)
+        # In one pass, `Detail` needs most; in strips, an input of a norm and what was before it.
+        self.values_per_pixel = (half + 3 * detail_channels, max(3 * quarter, quarter + half))
 
     def forward(
         self,
@@ -247,11 +242,6 @@ class Detail(nn.Module):
             x = self.norm(x, self.noise(x, seeds), relu=True, mask=mask)
         residual: Tensor = self.out(x).float()
         return residual
-
-
-def _detailing(inputs: int, channels: int) -> float:
-    """The values for each pixel of a photo while `Detail` works."""
-    return inputs / 4 + 3 * channels
 
 
 def add(painting: Tensor, residual: Tensor) -> Tensor:
