@@ -41,7 +41,7 @@ class TransformerNet(nn.Module):
         self.norm1 = InstanceNorm2d(channels)
         self.up2 = SubPixel(channels, config.head_channels)
         self.norm2 = InstanceNorm2d(config.head_channels)
-        self.up3 = SubPixel(config.head_channels, 3)
+        self.up3: nn.Module = SubPixel(config.head_channels, 3)
         quarter, half, eighth = channels / 16, config.head_channels / 4, body / 64
         # In one pass the head needs most; in strips, the inputs and outputs of one norm, and what
         # is added later.

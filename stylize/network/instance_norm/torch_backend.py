@@ -163,7 +163,7 @@ def _one_pass(
     weight, bias = (value.to(statistics_dtype(x)).contiguous() for value in (weight, bias))
     if pixels < FEW_PIXELS:
         parts = [
-            torch.native_batch_norm(image, *rows, None, None, True, 0.0, eps)
+            torch.ops.aten.native_batch_norm(image, *rows, None, None, True, 0.0, eps)
             for image, *rows in zip(
                 _batches(x), *(_rows(x, value) for value in (weight, bias)), strict=True
             )
