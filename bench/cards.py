@@ -2,9 +2,8 @@
 
 The figures are the objective of unseen photos at the size of training (median), the dependence of
 the sample photos on their light (median CIEDE2000 over twelve lights), and the seconds per
-megapixel. Style
-pictures are found by their digests. This changes the digests of the style files, which the READMEs
-list.
+megapixel. Style pictures are found by their digests. This changes the digests of the style files,
+which the READMEs list.
 
     python bench/cards.py PHOTOS PICTURES [--count 16]
 """

@@ -67,9 +67,7 @@ class Style:
         """Raises UsageError: this style cannot do what `look` asks for."""
         if look.refine:
             _ = self._refiner
-        if look.stroke != 1 and not self._drafts:
-            hint = "leave out the stroke, or use a style that drafts, as `stylize train` makes them"
-            raise UsageError(f"{self.header.name} paints strokes of one size only", hint)
+        self._scale(look.stroke)
 
     def hold(self, anchors: Sequence[Path], config: ApplyConfig) -> None:
         """From now on, pull norms towards the statistics of these photos, as `config` says.
@@ -107,7 +105,7 @@ class Style:
         for networks that paint a draft.
 
         Raises UsageError: `images` or `masks` have another shape or are not floating point, or the
-            style's drafts cannot be refined.
+            style cannot refine drafts or change the size of strokes.
         """
         if images.ndim != 4 or images.shape[1] != 3 or 0 in images.shape:
             raise UsageError(f"images are {tuple(images.shape)}, not (N, 3, H, W)")
@@ -185,7 +183,12 @@ class Style:
         ]
 
     def _scale(self, stroke: float) -> dict[str, Any]:
-        return {"stroke": stroke} if self._drafts else {}
+        if self._drafts:
+            return {"stroke": stroke}
+        if stroke != 1:
+            hint = "leave out the stroke, or use a style that drafts, as `stylize train` makes them"
+            raise UsageError(f"{self.header.name} paints strokes of one size only", hint)
+        return {}
 
     def _options(
         self, images: Pixels, masks: Pixels | None, stroke: float, refine: int

@@ -265,6 +265,8 @@ def test_what_the_network_sees_at_most(drafting):
 def test_strokes_are_for_styles_that_draft(style):
     with pytest.raises(UsageError, match="strokes of one size"):
         style.check(Look(stroke=2.0))
+    with pytest.raises(UsageError, match="strokes of one size"):
+        style(torch.rand(1, 3, 8, 8), stroke=2.0)
 
 
 def test_strength_0_is_the_photo(style):
