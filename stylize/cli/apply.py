@@ -110,15 +110,14 @@ def apply(
 
     Image.MAX_IMAGE_PIXELS = None  # in this process: --max-megapixels is the limit instead
 
-    running = run(style, inputs, output, config, listed)
-    if json:
-        stream = terminal.print_json(running)
-    elif quiet:
-        stream = print_failures(running, terminal.err)
-    else:
-        stream = print_progress(running, terminal.out, verbose=verbose)
     complete = True
-    with options.interruptible():
+    with options.interruptible(run(style, inputs, output, config, listed)) as running:
+        if json:
+            stream = terminal.print_json(running)
+        elif quiet:
+            stream = print_failures(running, terminal.err)
+        else:
+            stream = print_progress(running, terminal.out, verbose=verbose)
         for event in stream:
             if isinstance(event, events.ApplyDone):
                 complete = not event.failed and not event.left

@@ -77,7 +77,7 @@ def audit(
         running = run(folder, style, device, precision)
     broken: list[str] = []
     failed = 0
-    with options.interruptible():
+    with options.interruptible(running) as running:
         for event in (
             terminal.print_json(running) if json else print_progress(running, terminal.out)
         ):

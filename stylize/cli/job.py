@@ -59,9 +59,8 @@ def run(file: _File, json: Json = False) -> None:
     from stylize.consistency.job import run_job
 
     Image.MAX_IMAGE_PIXELS = None  # in this process: max_megapixels is the limit instead
-    running = run_job(read_brand(file))
     complete = True
-    with interruptible():
+    with interruptible(run_job(read_brand(file))) as running:
         for event in (
             terminal.print_json(running) if json else print_progress(running, terminal.out)
         ):

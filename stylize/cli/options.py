@@ -1,16 +1,20 @@
 """What the commands share: exit codes, options, completion of style names, Ctrl-C."""
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import signal
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, cast
 
 import typer
 
 from stylize.assets import BASE, SCRATCH, style_files
 from stylize.cli import terminal
 from stylize.config import DEVICE_HELP, NORM_VARIABLE, PRECISION_HELP
+from stylize.events import Event
 from stylize.settings import Settings
 
 SOME_FAILED = 1
@@ -74,10 +78,34 @@ def complete_start(incomplete: str) -> list[str]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """On Ctrl-C, end the command with its own exit code."""
+def interruptible(stream: Iterator[Event]) -> Iterator[Iterator[Event]]:
+    """The events of `stream`. The first Ctrl-C closes it after its next event and ends the command
+    with its own exit code; the second ends the process at once.
+
+    By default, Python raises KeyboardInterrupt at any instruction. That could leave a lock of a
+    thread pool closed for ever, and the command would hang instead of ending.
+    """
+    stop = threading.Event()
+
+    def on_interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+        terminal.err.print("stopping (press again to stop at once) ...")
+
+    def events() -> Iterator[Event]:
+        for event in stream:
+            yield event
+            if stop.is_set():
+                raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # otherwise it is ignored, as by what nohup starts
+        signal.signal(signal.SIGINT, on_interrupt)
     try:
-        yield
+        with closing(cast("Generator[Event, None, None]", stream)):
+            yield events()
     except KeyboardInterrupt:
         terminal.print_error("interrupted", "every file that was written is whole")
         raise typer.Exit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -65,8 +65,12 @@ def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precis
 
     wanted = style_files() if name is None else {name: find_style(name)}
     left_out = False
-    with options.interruptible(), tqdm(total=len(wanted), unit="style", leave=False) as bar:
-        for event in draw_sheet(photo, wanted, output, device, precision):
+    drawing = draw_sheet(photo, wanted, output, device, precision)
+    with (
+        options.interruptible(drawing) as stream,
+        tqdm(total=len(wanted), unit="style", leave=False) as bar,
+    ):
+        for event in stream:
             match event:
                 case Backend():
                     bar.write(terminal.backend_line(event), file=out.file)
@@ -153,10 +157,9 @@ def verify(
     """
     from stylize.training.verify import verify as run
 
-    with options.interruptible():
-        events = run(styles or (), device, precision)
-        events = terminal.print_json(events) if json else _print_verified(events, out)
-        found = [event for event in events if isinstance(event, StyleVerified)]
+    with options.interruptible(run(styles or (), device, precision)) as events:
+        printed = terminal.print_json(events) if json else _print_verified(events, out)
+        found = [event for event in printed if isinstance(event, StyleVerified)]
     if not found:
         raise UsageError("there is no style", "`stylize train` makes one")
     if not all(event.same for event in found):

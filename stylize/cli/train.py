@@ -142,7 +142,7 @@ def train(
     os.environ[NORM_VARIABLE] = norm
     from stylize.training.train import train as run
 
-    with options.interruptible(), stop_signals() as stop:
+    with stop_signals() as stop:
         running = run(
             pictures,
             content,
@@ -194,12 +194,11 @@ def _print_how_to_continue() -> None:
 
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second interrupts at once."""
+    """An event that the first Ctrl-C or SIGTERM sets; the second ends the process at once."""
     stop = threading.Event()
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
+        signal.signal(number, signal.SIG_DFL)
         stop.set()
         err.print("stopping after this step (press again to stop at once and lose it) ...")
 
