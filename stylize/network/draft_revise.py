@@ -9,18 +9,18 @@ doubling only adds what is too fine for the painting before it.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import handle_torch_function, has_torch_function
 
 from stylize.config import NetworkConfig
-from stylize.network.instance_norm.layer import InstanceNorm2d
+from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, moments, normalize
 from stylize.network.resample import resize, resize_as
 from stylize.network.transformer import (
     BINOMIAL,
-    BOX,
+    BOX_AFTER,
+    BOX_BEFORE,
     Conv,
     ConvNorm,
     Grain,
@@ -36,9 +36,11 @@ from stylize.network.transformer import (
 PARTS = ("draft", "reviser", "finisher")
 STEP = 16  # pixels
 LONGEST = 4  # times the short side: the largest aspect ratio that a draft's scale counts
+FINISH = 3.2  # times the draft: the first level after the revision; 512 px for drafts of 160 px
 LEAST_GROWTH = 2**0.25  # of the last level, over the one before it
 DARKEST, BRIGHTEST = 0.01, 0.99  # of an enlarged draft: at 0 and 1, logits are infinite
-ROWS = (1, 2, 2, 2, 2, 2, 2, 2, 1)  # taps that remove a period of eight, four or two rows
+MIDDLE, CONTRAST = 0.5, 0.25  # mean and deviation of each channel of a standardized photo
+LEAST_VARIANCE = 0.25**2  # that a channel is given, as a share of the mean of all three
 FIRST = 0.1  # times the usual weights of the last layer
 RESIDUAL = 4.0  # times the reviser's output: logits of [0.01, 0.99] reach 4.6
 
@@ -90,12 +92,12 @@ class DraftReviseNet(nn.Module):
         it. With a `part`, as in training, only that part: the "draft" of the image as it is, or the
         "reviser" or the "finisher" of a painting of half the image's size."""
         if part == "draft":
-            return cast("Tensor", self.draft(image, mask, seeds))
+            return self._draft(image, mask, seeds)
         if part:
             assert painting is not None  # noqa: S101 for the type checker
             return self._double(part, painting, image, mask, seeds)
         photos, masks = self._levels(image, mask, stroke)
-        painted = self.draft(photos[0], masks[0], seeds) if painting is None else painting
+        painted = self._draft(photos[0], masks[0], seeds) if painting is None else painting
         for level, (photo, weights) in enumerate(zip(photos[1:], masks[1:], strict=True)):
             painted = self._double(PARTS[min(level, 1) + 1], painted, photo, weights, seeds)
         return resize_as(painted, image)
@@ -105,7 +107,11 @@ class DraftReviseNet(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """The photo as the draft network sees it, and its draft: (N, 3, h, w) each."""
         photos, masks = self._levels(image, mask, stroke)
-        return photos[0], self.draft(photos[0], masks[0])
+        return photos[0], self._draft(photos[0], masks[0])
+
+    def _draft(self, photo: Tensor, mask: Tensor | None, seeds: Tensor | None = None) -> Tensor:
+        result: Tensor = self.draft(standardized(photo, mask), mask, seeds)
+        return result
 
     def _levels(
         self, image: Tensor, mask: Tensor | None, stroke: float
@@ -122,29 +128,31 @@ class DraftReviseNet(nn.Module):
         mask: Tensor | None,
         seeds: Tensor | None,
     ) -> Tensor:
-        if part == "reviser":
-            painting = smooth_colours(painting, wrap=self.training)
         # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
-        soft = blur(painting, BINOMIAL, before=1, wrap=self.training)
+        soft = blur(painting, BINOMIAL, wrap=self.training)
         result: Tensor = self.get_submodule(part)(photo, resize_as(soft, photo), mask, seeds)
         return result
 
 
-def smooth_colours(draft: Tensor, *, wrap: bool) -> Tensor:
-    """(N, 3, H, W) with colours averaged over the taps of ROWS, down the picture; grey as it is.
+def standardized(photo: Tensor, mask: Tensor | None) -> Tensor:
+    """(N, 3, H, W) with the same mean and deviation in each channel of each photo, those of the
+    masked part.
 
-    Drafts have a grid of eight rows in their colours, one row of the body, and revisions would
-    sharpen it to coloured lines.
+    So the white balance cancels, as gain and offset do: a light of another colour multiplies each
+    channel by another factor. A channel that is almost flat, such as the blue of a sunset, would be
+    mostly noise and is amplified less (LEAST_VARIANCE).
     """
-    taps = torch.tensor(ROWS, dtype=draft.dtype, device=draft.device) / sum(ROWS)
-    grey = torch.full((3, 3), 1 / 3, dtype=draft.dtype, device=draft.device)
-    kernel = torch.zeros(3, 3, len(ROWS), 1, dtype=draft.dtype, device=draft.device)
-    kernel[:, :, len(ROWS) // 2, 0] = grey
-    kernel += ((torch.eye(3).to(grey) - grey)[..., None] * taps)[..., None]
-    reach = len(ROWS) // 2
-    with torch.autocast(draft.device.type, enabled=False):
-        padded = F.pad(draft, (0, 0, reach, reach), mode="circular" if wrap else "reflect")
-        return F.conv2d(padded, kernel)
+    if has_torch_function((photo,)):
+        return handle_torch_function(standardized, (photo,), photo, mask)
+    return standardize(photo, moments(photo.float(), mask))
+
+
+def standardize(photo: Tensor, statistics: Moments) -> Tensor:
+    """`standardized` with given statistics: of all strips of a photo."""
+    mean, variance = statistics
+    variance = variance + LEAST_VARIANCE * variance.mean(1, keepdim=True)
+    contrast, middle = (mean.new_full((3,), value) for value in (CONTRAST, MIDDLE))
+    return normalize(photo.float(), mean, variance, contrast, middle)
 
 
 class Reviser(TransformerNet):
@@ -209,9 +217,9 @@ class Finisher(nn.Module):
         x = self.stem(fold(photo, self.FOLD, dtype), x, relu=True, mask=of_quarter)
         for block in self.body:
             x = block(x, of_quarter)
-        x = blur(self.up1(x), BOX, before=1, wrap=wrap)
+        x = blur(self.up1(x), BOX_BEFORE, wrap=wrap)
         x = self.norm(x, relu=True, mask=of_half)
-        x = blur(x, BINOMIAL, before=1, wrap=wrap)
+        x = blur(x, BINOMIAL, wrap=wrap)
         return add(painting, self.up2(x, None, seeds))
 
 
@@ -235,20 +243,22 @@ class Detail(nn.Module):
             nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor, mask: Tensor | None, seeds: Tensor | None) -> Tensor:
-        x = blur(self.up(x), BOX, before=0, wrap=self.training)
+        x = blur(self.up(x), BOX_AFTER, wrap=self.training)
         if self.norm is None or self.noise is None:
-            x = x.relu()
+            x = x.relu_()
         else:
             x = self.norm(x, self.noise(x, seeds), relu=True, mask=mask)
-        residual: Tensor = self.out(x).float()
+        residual: Tensor = self.out(x)
         return residual
 
 
 def add(painting: Tensor, residual: Tensor) -> Tensor:
     """The painting plus a residual in logits, which may be padded."""
+    if has_torch_function((painting, residual)):
+        return handle_torch_function(add, (painting, residual), painting, residual)
     residual = residual[..., : painting.shape[-2], : painting.shape[-1]]
-    logits = torch.logit(painting.clamp(DARKEST, BRIGHTEST))
-    return torch.sigmoid(residual * RESIDUAL + logits)  # in the layout of the residual
+    result = painting.clamp(DARKEST, BRIGHTEST)  # the only copy: in fp32, these are large
+    return result.logit_().add_(residual, alpha=RESIDUAL).sigmoid_()
 
 
 def level_sizes(size: tuple[int, int], draft_size: float) -> list[tuple[int, int]]:
@@ -256,16 +266,17 @@ def level_sizes(size: tuple[int, int], draft_size: float) -> list[tuple[int, int
     that size.
 
     The sides of the draft are multiples of STEP: one pixel more or less would change what the
-    network paints, and two copies of a photo hardly ever agree in their aspect ratio. Each level
-    doubles the one before, but for the last of more than two, which has the size of the photo and
-    is 1.2 to 2.4 times as large. A photo of up to 2.4 times the draft is painted as large as a
-    larger copy of it would be.
+    network paints, and two copies of a photo hardly ever agree in their aspect ratio. The revision
+    has twice the size of the draft. From FINISH times the draft on, each level doubles the one
+    before, but for the last, which has the size of the photo and is 1.2 to 2.4 times as large.
+    Small photos are painted as a larger copy would be, so that the copy, reduced, looks like them.
     """
     short = max(min(size), max(size) / LONGEST)
     height, width = (max(1, round(side * draft_size / short / STEP)) * STEP for side in size)
-    doublings = max(1, math.ceil(math.log2(short / draft_size / LEAST_GROWTH)))
-    levels = [(height << level, width << level) for level in range(max(2, doublings))]
-    return [*levels, size] if doublings > 1 else levels
+    more = max(0, math.ceil(math.log2(short / draft_size / FINISH / LEAST_GROWTH)))
+    growths = [1.0, 2.0, *(FINISH * 2**level for level in range(max(1, more)))]
+    levels = [(round(height * growth), round(width * growth)) for growth in growths]
+    return [*levels, size] if more else levels
 
 
 def pyramid(image: Tensor, sizes: Sequence[tuple[int, int]]) -> list[Tensor]:

@@ -24,10 +24,11 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     # The same, but faster, where there is nothing to average.
     shrinks = size[0] < image.shape[-2] or size[1] < image.shape[-1]
     image = image.float()
-    # On a CPU, three channels in channels_last take twice as long to enlarge. To shrink, they stay
-    # as they are: with antialias, torch 2.14 gets a width of 1 wrong if they are contiguous.
-    planes = image if shrinks else image.contiguous()
-    return F.interpolate(planes, size, mode="bilinear", antialias=shrinks)
+    if not shrinks:  # on a CPU, three channels in channels_last take twice as long
+        image = image.contiguous()
+    elif size[1] == 1:  # with antialias, torch 2.14 gets it wrong for contiguous tensors
+        image = image.contiguous(memory_format=torch.channels_last)
+    return F.interpolate(image, size, mode="bilinear", antialias=shrinks)
 
 
 def resize_as(image: Tensor, like: Tensor) -> Tensor:

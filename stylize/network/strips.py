@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stylize.network.instance_norm.layer import InstanceNorm2d
+from stylize.network.draft_revise import add, standardize, standardized
+from stylize.network.instance_norm.layer import InstanceNorm2d, moments
 from stylize.network.resample import resize, resize_as, row_weights
 from stylize.network.strip_stages import Kept, Normalized, Rows, Run, Window
 from stylize.network.transformer import white_noise
@@ -67,7 +68,7 @@ class Strips:
     to = _on_each("to")
     contiguous = _on_each("contiguous")
     clamp = _on_each("clamp")
-    relu = _on_each("relu")
+    relu_ = _on_each("relu_")
     __sub__ = _on_each("__sub__")
     __mul__ = _on_each("__mul__")
     __truediv__ = _on_each("__truediv__")
@@ -109,6 +110,17 @@ def _norm(
     if layer in x.run.given:
         return x.derive(x.shape, Window(layer, x, residual, relu).rows)
     return x.derive(x.shape, Normalized(layer, x, residual, relu, mask).rows)
+
+
+def _standardized(photo: Strips, mask: Strips | None) -> Strips:
+    statistics = moments(photo.whole(), None if mask is None else mask.whole())
+    rows = photo.rows
+    return photo.derive(photo.shape, lambda *strip: standardize(rows(*strip), statistics))
+
+
+def _add(painting: Strips, residual: Strips) -> Strips:
+    ours, theirs = painting.rows, residual.rows
+    return painting.derive(painting.shape, lambda *strip: add(ours(*strip), theirs(*strip)))
 
 
 def _noise(like: Strips, channels: int) -> Strips:
@@ -230,8 +242,9 @@ def _resized(source: Rows, shape: tuple[int, ...], size: tuple[int, int], most: 
 RULES: dict[Any, Callable[..., Strips | Tensor]] = {
     resize: _resize,
     resize_as: _resize_as,
-    torch.logit: lambda x: x.each(torch.logit),
+    add: _add,
     InstanceNorm2d.forward: _norm,
+    standardized: _standardized,
     white_noise: _noise,
     torch.sigmoid: lambda x: x.each(torch.sigmoid),
     F.pad: _pad,

@@ -15,7 +15,7 @@ from stylize.config import DRAFT_REVISE, NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
 from stylize.settings import LARGEST, Settings, option
 
-FORMAT_VERSION = 2  # 1: networks without a blur after the body
+FORMAT_VERSION = 3  # 2: no blur in the middle of the head, and drafts of photos as they are
 METADATA_KEY = "stylize"
 FIGURES = (
     "objective",

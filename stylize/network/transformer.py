@@ -10,7 +10,9 @@ from torch.overrides import handle_torch_function, has_torch_function
 from stylize.config import NetworkConfig
 from stylize.network.instance_norm.layer import InstanceNorm2d
 
-BOX, BINOMIAL = (1, 1), (1, 2, 1)  # taps of a blur
+# Taps of a blur. A box averages each pixel with the one before it, or with the one after it.
+BOX_BEFORE, BOX_AFTER, BINOMIAL = (1, 1, 0), (0, 1, 1), (1, 2, 1)
+LARGE = 2**18  # pixels of a plane: convolutions of larger ones are not padded
 UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
 NOISE_STD = 0.2  # at the start of training, where the photo's features have 1
 
@@ -55,7 +57,7 @@ class TransformerNet(nn.Module):
         x = self._features(x, self.noise(x, seeds), self._halvings(mask, image))
         # In fp32: near white, bf16 values are 1/256 apart. The blur follows the sigmoid, which
         # would bring back part of the checkerboard.
-        x = blur(torch.sigmoid(self.up3(x).float()), BOX, before=0, wrap=self.training)
+        x = blur(torch.sigmoid(self.up3(x).float()), BOX_AFTER, wrap=self.training)
         return x[..., : image.shape[-2], : image.shape[-1]]
 
     def _fold(self, image: Tensor) -> Tensor:
@@ -74,15 +76,16 @@ class TransformerNet(nn.Module):
             eighth = block(eighth, of_eighth)
         wrap = self.training
         # On flat ground the body would turn noise into a lattice of every other pixel.
-        eighth = blur(eighth, BINOMIAL, before=1, wrap=wrap)
+        eighth = blur(eighth, BINOMIAL, wrap=wrap)
         # Half-pixel shifts of the blurs and of the strided convolution cancel, except for one.
-        x = blur(self.up1(eighth), BOX, before=0, wrap=wrap)
-        x = self.norm1(x, quarter, relu=True, mask=of_quarter)
-        x = blur(self.up2(x), BOX, before=1, wrap=wrap)
-        x = self.norm2(x, relu=True, mask=of_half)
-        # Rows and columns with texture of different strength get a different mean from the ReLU: a
+        x = blur(self.up1(eighth), BOX_AFTER, wrap=wrap)
+        # Rows and columns with texture of different strength get a different mean from a ReLU: a
         # grid, which a second blur removes.
-        return blur(x, BINOMIAL, before=1, wrap=wrap)
+        x = self.norm1(x, quarter, relu=True, mask=of_quarter)
+        x = blur(x, BINOMIAL, wrap=wrap)
+        x = blur(self.up2(x), BOX_BEFORE, wrap=wrap)
+        x = self.norm2(x, relu=True, mask=of_half)
+        return blur(x, BINOMIAL, wrap=wrap)
 
 
 class Conv(nn.Conv2d):
@@ -96,8 +99,7 @@ class Conv(nn.Conv2d):
         super().__init__(inputs, outputs, 3, stride, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.pad(x, (1, 1, 1, 1), mode=_mode(self.training))
-        return F.conv2d(x, self.weight, self.bias, self.stride)
+        return convolve(x, self.weight, self.bias, self.stride[0], wrap=self.training)
 
 
 class Grain(Conv):
@@ -202,24 +204,45 @@ def halvings(
     return [*masks]
 
 
-def blur(x: Tensor, taps: tuple[int, ...], before: int, *, wrap: bool) -> Tensor:
+def blur(x: Tensor, taps: tuple[int, int, int], *, wrap: bool) -> Tensor:
     """Weighted mean over each pixel and its neighbours, by rows and columns; same size.
 
-    BOX and BINOMIAL remove anything with a period of two pixels, which keeps sub-pixel stages free
-    of a checkerboard (Sugawara et al. 2018). `before` taps lie above and to the left: with a box, 1
-    shifts the picture half a pixel down and right, 0 up and left. Borders are as in `Conv`.
+    Boxes and BINOMIAL remove anything with a period of two pixels, which keeps sub-pixel stages
+    free of a checkerboard (Sugawara et al. 2018). BOX_BEFORE shifts the picture half a pixel down
+    and right, BOX_AFTER up and left. Borders are as in `Conv`.
     """
     row = torch.tensor(taps, dtype=x.dtype, device=x.device)
     kernel = torch.outer(row, row) / row.sum() ** 2
-    after = len(taps) - 1 - before
     with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
         x = x.contiguous(memory_format=torch.channels_last)  # on a CPU, 25 times as fast
-        x = F.pad(x, (before, after, before, after), mode=_mode(wrap))
-        return F.conv2d(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1])
+        return convolve(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1], wrap=wrap)
 
 
-def _mode(wrap: bool) -> str:
-    return "circular" if wrap else "reflect"
+def convolve(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: int = 1,
+    groups: int = 1,
+    *,
+    wrap: bool,
+) -> Tensor:
+    """3x3 convolution that keeps the size, apart from its stride. The picture is reflected at its
+    borders, or wraps around."""
+    large = not has_torch_function((x,)) and x.shape[-2] * x.shape[-1] >= LARGE
+    if wrap or stride != 1 or not large:
+        x = F.pad(x, (1, 1, 1, 1), "circular" if wrap else "reflect")
+        return F.conv2d(x, weight, bias, stride, groups=groups)
+    # A padded copy of a large plane takes longer than its convolution: mend the borders instead.
+    y = F.conv2d(x, weight, bias, padding=1, groups=groups)
+    for side, two, pad in (
+        (y[:, :, :1], x[:, :, :2], (1, 1, 1, 0)),
+        (y[:, :, -1:], x[:, :, -2:], (1, 1, 0, 1)),
+        (y[..., :1], x[..., :2], (1, 0, 1, 1)),
+        (y[..., -1:], x[..., -2:], (0, 1, 1, 1)),
+    ):
+        side.copy_(F.conv2d(F.pad(two, pad, "reflect"), weight, bias, groups=groups))
+    return y
 
 
 def white_noise(like: Tensor, channels: int, top: int = 0, seeds: Tensor | None = None) -> Tensor:

@@ -11,11 +11,14 @@ from stylize.network.architectures import build_network
 from stylize.network.johnson import JohnsonNet
 from stylize.network.transformer import (
     BINOMIAL,
-    BOX,
+    BOX_AFTER,
+    BOX_BEFORE,
+    LARGE,
     Conv,
     SubPixel,
     TransformerNet,
     blur,
+    convolve,
     halvings,
     white_noise,
 )
@@ -212,25 +215,36 @@ def test_sub_pixel_stage_starts_as_nearest_neighbour():
     assert torch.allclose(out, F.interpolate(out[..., ::2, ::2], scale_factor=2), atol=1e-6)
 
 
+@pytest.mark.parametrize("groups", [1, 4])
+def test_convolution_of_a_large_plane_is_reflected_at_its_borders(groups):
+    x = torch.randn(2, 4, 2, LARGE // 2)
+    tall = torch.randn(2, 4, LARGE // 64, 64)
+    weight, bias = torch.randn(8, 4 // groups, 3, 3), torch.randn(8)
+    for plane in (x, tall, tall.mT.contiguous(memory_format=torch.channels_last)):
+        expected = F.conv2d(F.pad(plane, (1, 1, 1, 1), "reflect"), weight, bias, groups=groups)
+        found = convolve(plane, weight, bias, groups=groups, wrap=False)
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_blur_on_paper(dtype):
     x = torch.tensor([[1.0, 2, 4], [1, 2, 4], [1, 2, 4]], dtype=dtype).expand(1, 5, 3, 3)
-    middle = partial(blur, taps=BINOMIAL, before=1)
-    assert blur(x, BOX, before=1, wrap=False)[0, 4, 1].tolist() == [1.5, 1.5, 3]
-    assert blur(x, BOX, before=0, wrap=False)[0, 4, 1].tolist() == [1.5, 3, 3]
-    assert blur(x, BOX, before=0, wrap=True)[0, 4, 1].tolist() == [1.5, 3, 2.5]
+    middle = partial(blur, taps=BINOMIAL)
+    assert blur(x, BOX_BEFORE, wrap=False)[0, 4, 1].tolist() == [1.5, 1.5, 3]
+    assert blur(x, BOX_AFTER, wrap=False)[0, 4, 1].tolist() == [1.5, 3, 3]
+    assert blur(x, BOX_AFTER, wrap=True)[0, 4, 1].tolist() == [1.5, 3, 2.5]
     assert middle(x, wrap=False)[0, 0, 1].tolist() == [1.5, 2.25, 3]
     assert middle(x, wrap=True)[0, 0, 1].tolist() == [2, 2.25, 2.75]
     assert middle(x.mT, wrap=False)[0, 0, :, 1].tolist() == [1.5, 2.25, 3]
 
 
-@pytest.mark.parametrize(("taps", "before"), [(BOX, 0), (BOX, 1), (BINOMIAL, 1)])
-def test_blur_takes_a_checkerboard_away(taps, before):
+@pytest.mark.parametrize("taps", [BOX_BEFORE, BOX_AFTER, BINOMIAL])
+def test_blur_takes_a_checkerboard_away(taps):
     rows, columns = torch.meshgrid(torch.arange(8), torch.arange(8), indexing="ij")
     for board in ((rows + columns) % 2, rows % 2, columns % 2):
         picture = board.float().view(1, 1, 8, 8)
-        assert torch.allclose(blur(picture, taps, before, wrap=True), torch.tensor(0.5))
-        inside = blur(picture, taps, before, wrap=False)[..., 1:-1, 1:-1]
+        assert torch.allclose(blur(picture, taps, wrap=True), torch.tensor(0.5))
+        inside = blur(picture, taps, wrap=False)[..., 1:-1, 1:-1]
         assert torch.allclose(inside, torch.tensor(0.5))
 
 

@@ -12,6 +12,7 @@ from conftest import DEVICE, TINY_DRAFT, draw_picture
 from stylize.config import NetworkConfig
 from stylize.network.architectures import build_network
 from stylize.network.buffers import InMemory, OnDisk
+from stylize.network.draft_revise import standardized
 from stylize.network.strip_stages import Run, cut
 from stylize.network.strips import Strips
 from stylize.photos.photo import to_tensor
@@ -117,6 +118,10 @@ def test_a_draft_and_its_revisions():
     for height, width, count in [*AWKWARD, (600, 400, 9), (1000, 300, 16)]:
         image = photo(height, width)
         assert difference(in_strips(network, image, count), network(image)) < 0.01
+    # A draft of more than one strip, with a mask.
+    network.draft_size = 400
+    image, mask = photo(450, 300), torch.rand(1, 1, 450, 300, device=DEVICE)
+    assert difference(in_strips(network, image, 8, mask), network(image, mask)) < 0.01
 
 
 @pytest.mark.parametrize(
@@ -252,6 +257,7 @@ def test_padding_by_rows(mode):
         lambda x: F.interpolate(x, scale_factor=2),
         lambda x: F.conv2d(x, torch.ones(2, 3, 3, 3, device=DEVICE), stride=2),
         lambda x: torch.sigmoid((x - 0.5) * 3 / 2).clamp(0.4, 0.6),
+        lambda x: standardized(x, None),
         lambda x: x[..., 3:20, 1:9],
         lambda x: x[..., 3:-2, :-1],
     ],

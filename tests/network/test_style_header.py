@@ -108,8 +108,8 @@ def test_a_missing_entry_is_named(tmp_path, entry):
         ("losses", 7),
         ("losses", [[float("inf"), {}]]),
         ("training", {"steps": 10**400}),
-        ("format_version", 1),
-        ("format_version", 3),
+        ("format_version", 2),
+        ("format_version", 4),
         ("format_version", None),
     ],
 )
