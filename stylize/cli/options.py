@@ -90,7 +90,7 @@ def interruptible(stream: Iterator[Event]) -> Iterator[Iterator[Event]]:
     def on_interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.set()
-        terminal.err.print("stopping (press again to stop at once) ...")
+        terminal.err.print("stopping (press again to stop at once) ...", highlight=False)
 
     def events() -> Iterator[Event]:
         for event in stream:

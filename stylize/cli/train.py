@@ -200,7 +200,8 @@ def stop_signals() -> Iterator[threading.Event]:
     def on_signal(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         stop.set()
-        err.print("stopping after this step (press again to stop at once and lose it) ...")
+        text = "stopping after this step (press again to stop at once and lose it) ..."
+        err.print(text, highlight=False)
 
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, on_signal) for number in signals}
