@@ -2,13 +2,15 @@
 
 The baseline is what people commonly run: the network of Johnson et al. 2016 in eager fp32, NCHW,
 with `torch.nn.InstanceNorm2d`. Ours runs as in `stylize apply`, on the same machine and threads, in
-turn. torch counts the GMAC. The machine's limit is its best square matrix product in the same
-precision.
+turn. With --large-pages, all have large pages for their tensors, as `stylize apply` has; commonly,
+they have not. torch counts the GMAC. The machine's limit is its best square matrix product in the
+same precision.
 
-    python bench/apply_speed.py [--device cpu] [--sizes 512 1024 2048]
+    python bench/apply_speed.py [--device cpu] [--sizes 512 1024 2048] [--large-pages]
 """
 
 import argparse
+import os
 import statistics
 
 import torch
@@ -59,7 +61,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--large-pages", action="store_true")
     options = parser.parse_args()
+    if options.large_pages:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # torch reads it when it makes the first tensor
     compute = choose(options.device)
     device = compute.device
     networks = {BASELINE: johnson_as_commonly_written()} | {
@@ -75,6 +80,7 @@ def main() -> None:
     console.print(f"best matrix product in {compute.precision}: {peak / 1e12:.3f} TFLOP/s")
     table = Table("size", "network", "median ms", "min ms", "GMAC", "TFLOP/s", "of peak", "faster")
     figures = {"peak_tflops": peak / 1e12, "precision": compute.precision}
+    figures["large_pages"] = options.large_pages
     for size in options.sizes:
         image = torch.rand(1, 3, size, size, device=device)
         functions = {
