@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEMO := painted
 
-.PHONY: demo test check bench-norm clean
+.PHONY: demo test check bench-norm bench-gpu clean
 
 demo: $(READY)
 	$(BIN)/stylize apply woodblock samples/photos --output $(DEMO) --overwrite
@@ -21,6 +21,9 @@ check: $(READY)
 
 bench-norm: $(READY)
 	$(BIN)/python bench/instance_norm.py
+
+bench-gpu: $(READY)
+	$(BIN)/python bench/gpu.py --minutes 8
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

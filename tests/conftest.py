@@ -46,6 +46,13 @@ TINY = NetworkConfig(
 TINY_DRAFT = replace(TINY, architecture="draft-revise")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of modules that compute on DEVICE."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "DEVICE" in vars(item.module):
+            item.add_marker("gpu")
+
+
 def forget_the_choice() -> None:
     """Of what computes instance norm: the environment is read anew."""
     ops._wanted.cache_clear()
