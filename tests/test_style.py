@@ -257,9 +257,9 @@ def test_strokes_of_odd_pictures(size, drafting):
 
 def test_what_the_network_sees_at_most(drafting):
     assert drafting.seen((1000, 500), Look()) == (1000, 500)
-    # A small photo is painted at twice the draft's 32 px.
-    assert drafting.seen((40, 20), Look()) == (128, 64)
-    assert drafting.seen((1000, 500), Look(stroke=0.1)) == (1280, 640)
+    # A small photo is painted at 3.2 times the draft's 32 px.
+    assert drafting.seen((40, 20), Look()) == (205, 102)
+    assert drafting.seen((1000, 500), Look(stroke=0.1)) == (2048, 1024)
 
 
 def test_strokes_are_for_styles_that_draft(style):

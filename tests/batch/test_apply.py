@@ -193,12 +193,12 @@ def test_with_little_memory_photos_go_through_in_strips(style_file, tmp_path, mo
     """And come out the same; those that need more than there is fail by name."""
     folder = tmp_path / "in"
     folder.mkdir()
-    for index, side in enumerate((64, 700, 64, 1400, 700, 64)):
+    for index, side in enumerate((64, 700, 64, 1800, 700, 64)):
         draw_picture(index, side, side).save(folder / f"{index}.png")
     run(style_file, [folder], tmp_path / "out")
     style = load_style(str(style_file), "cpu", "fp32")
     strips = style.ways((700, 700))[1]
-    assert style.ways((1400, 1400))[-1].host > 1.5 * strips.host
+    assert style.ways((1800, 1800))[-1].host > 1.5 * strips.host
     for batch_size in (1, 2):
         leave_room(monkeypatch, 1.3 * strips.host)
         config = replace(CPU, batch_size=batch_size)

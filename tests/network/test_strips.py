@@ -257,7 +257,6 @@ def test_padding_by_rows(mode):
         lambda x: F.interpolate(x, scale_factor=2),
         lambda x: F.conv2d(x, torch.ones(2, 3, 3, 3, device=DEVICE), stride=2),
         lambda x: torch.sigmoid((x - 0.5) * 3 / 2).clamp(0.4, 0.6),
-        lambda x: standardized(x, None),
         lambda x: x[..., 3:20, 1:9],
         lambda x: x[..., 3:-2, :-1],
     ],
@@ -271,6 +270,15 @@ def test_functions_by_rows(function):
     for top in range(height):
         for bottom in range(top + 1, height + 1):
             assert torch.allclose(strips.rows(top, bottom), whole[:, :, top:bottom], atol=1e-6)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_photo_standardized_by_rows(masked):
+    image, run = photo(24, 16), Run(DEVICE, 3, in_memory)
+    mask = torch.rand(1, 1, 24, 16, device=DEVICE) if masked else None
+    whole = standardized(image, mask)
+    strips = standardized(lazy(image, run), None if mask is None else lazy(mask, run))
+    assert difference(collect(strips), whole) < 0.01
 
 
 @pytest.mark.parametrize(
