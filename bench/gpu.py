@@ -2,11 +2,11 @@
 
 The most valuable part comes first, and each prints and records its figures as soon as it is done,
 so a run that is cut off still counts. A part that fails is recorded with the reason and stops
-nothing; one that would not fit into --minutes stays open. Needs this repository and its
+nothing; one that would not fit into --minutes stays open. Needs this repository and its test
 requirements, nothing else. OUTPUT gets the pictures, the logs of the tests and `figures.json`.
 
 1. kernels: the tests of instance norm, with compiled kernels
-2. tests: all tests that compute on a GPU where there is one
+2. tests: all other tests that compute on a GPU where there is one
 3. norm: forward and backward beside a copy of as many bytes, `InstanceNorm2d` eager and compiled
 4. photo: one photo, our network beside the paper's in eager fp32 and in bf16, and ours compiled
 5. apply: `stylize apply` on 300 JPEGs of a megapixel, beside its network, decoder and encoder alone
@@ -18,6 +18,7 @@ requirements, nothing else. OUTPUT gets the pictures, the logs of the tests and 
 """
 
 import argparse
+import gc
 import json
 import os
 import re
@@ -39,6 +40,7 @@ import instance_norm
 import torch
 from common import COFFEE, machine, median_ratio, record, side_by_side
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from stylize import load_style
@@ -48,8 +50,10 @@ from stylize.network.device import Compute, choose
 from stylize.photos.decoder import read_photo
 
 ROOT = Path(__file__).parent.parent
+KERNEL_TESTS = ROOT / "tests" / "network" / "instance_norm"
 STYLE = "woodblock"
 SHAPES = (("quarter", 512, 1), ("quarter", 1024, 4), ("half", 1024, 4), ("eighth", 2048, 4))
+COMPILED = 1024  # pixels: torch.compile takes long
 NORM_GOALS = {"forward": 0.85, "forward and backward": 0.80}  # of a copy's bandwidth
 
 Figures = dict[str, Any]
@@ -68,52 +72,63 @@ class Plan:
     def device(self) -> torch.device:
         return self.compute.device
 
-    def run(self, *words: object) -> subprocess.CompletedProcess[str]:
-        """A command of Python, with an error that ends in what it said last."""
+    def run(self, name: str, *words: object) -> subprocess.CompletedProcess[str]:
+        """A command of Python, for a part of that name. What it prints is kept in OUTPUT."""
         command = [sys.executable, *map(str, words)]
-        limit = None if self.quick else max(1.0, self.end - time.monotonic())
-        result = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=limit, check=False
-        )
-        if result.returncode > 1:  # 1: a test or a photo failed, which the output says
-            raise RuntimeError((result.stderr or result.stdout).strip()[-500:])
-        return result
+        log, most = self.output / f"{name}.txt", self.end - time.monotonic()
+        limit = None if self.quick else max(1.0, min(most, 3 * PARTS[name][1]))
+        with log.open("w") as file:
+            result = subprocess.run(
+                command, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT, timeout=limit, check=False
+            )
+        said = log.read_text()
+        if result.returncode not in (0, 1):  # 1: a test or a photo failed, which the output says
+            raise RuntimeError(f"exit code {result.returncode}: {said.strip()[-300:]}")
+        return subprocess.CompletedProcess(command, result.returncode, said)
 
-    def events(self, *words: object) -> list[dict[str, Any]]:
+    def events(self, name: str, *words: object) -> list[dict[str, Any]]:
         """The events of a command of stylize."""
-        lines = self.run("-m", "stylize", *words, "--json").stdout.splitlines()
-        return [json.loads(line) for line in lines]
+        said = self.run(name, "-m", "stylize", *words, "--json").stdout
+        found = [json.loads(line) for line in said.splitlines() if line.startswith('{"event"')]
+        if not found:
+            raise RuntimeError(said.strip()[-300:])
+        return found
 
 
 def kernels(plan: Plan) -> Figures:
-    tests = ROOT / "tests" / "network" / "instance_norm"
-    return run_tests(plan, "kernels", tests / "test_ops.py" if plan.quick else tests)
+    few = ["-k", "paper"] if plan.quick else []
+    return run_tests(plan, "kernels", KERNEL_TESTS, *few)
 
 
-def marked_tests(plan: Plan) -> Figures:
+def other_tests(plan: Plan) -> Figures:
     few = [ROOT / "tests" / "network" / "test_strips.py", "-k", "paper"] if plan.quick else []
-    return run_tests(plan, "tests", "-m", "gpu", *few)
+    return run_tests(plan, "tests", "-m", "gpu", f"--ignore={KERNEL_TESTS}", *few)
 
 
 def run_tests(plan: Plan, name: str, *words: object) -> Figures:
-    result = plan.run("-m", "pytest", "-p", "no:cacheprovider", *words)
-    (plan.output / f"{name}.txt").write_text(result.stdout)
-    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", result.stdout)
+    said = plan.run(name, "-m", "pytest", "-p", "no:cacheprovider", *words).stdout
+    counts = re.findall(r"(\d+) (passed|failed|skipped|error)", said)
+    if not counts:
+        raise RuntimeError(said.strip()[-300:])
     return {what: int(number) for number, what in counts}
 
 
 def norm(plan: Plan) -> Figures:
-    rows = []
+    rows: list[Figures] = []
+    options = Namespace(
+        device=plan.device.type,
+        dtype="bf16",
+        layout="channels_last",
+        rounds=3,
+        no_compile=plan.quick,
+    )
     for training in (False, True):
         for shape in SHAPES[:1] if plan.quick else SHAPES:
-            options = Namespace(
-                device=plan.device.type,
-                dtype="bf16",
-                layout="channels_last",
-                rounds=3,
-                no_compile=plan.quick,
-            )
-            found = instance_norm.measure(*shape, training, options)
+            try:
+                found = instance_norm.measure(*shape, training, options)
+            except Exception as error:  # noqa: BLE001 the other shapes are still worth measuring
+                rows.append({"shape": shape, "failed": str(error)[:300]})
+                continue
             ratios = found["times as fast as"]
             rows.append(
                 {
@@ -140,14 +155,13 @@ def photo(plan: Plan) -> Figures:
     }
     for network in networks.values():
         network.eval().requires_grad_(False).to(device)
-    if not plan.quick:
-        networks["ours, compiled"] = torch.compile(networks["ours"], dynamic=False)
     peak = 0.0 if plan.quick else apply_speed.matmul_peak(device, compute.dtype)
     rows, failed = [], {}
-    for size in (64,) if plan.quick else (512, 1024, 4096):
+    for size in (64,) if plan.quick else (512, 4096, COMPILED):
         image = torch.rand(1, 3, size, size, device=device)
         functions = {}
-        for name, network in networks.items():
+        compiled = {"ours, compiled": torch.compile(networks["ours"], dynamic=False)}
+        for name, network in (networks | (compiled if size == COMPILED else {})).items():
             try:
                 network(image)
             except Exception as error:  # noqa: BLE001 the others are still worth measuring
@@ -175,7 +189,7 @@ def apply(plan: Plan) -> Figures:
         for index in range(1, count):
             (source / f"{index}.jpg").write_bytes((source / "0.jpg").read_bytes())
         words = ("apply", STYLE, source, "-o", target, "--device", plan.device.type)
-        done = plan.events(*words)[-1]
+        done = plan.events("apply", *words)[-1]
         paths = sorted(source.iterdir())[: 1 if plan.quick else 20]
         pictures = [batch.read(path) for path in paths]
         style = load_style(STYLE, plan.device.type)
@@ -200,7 +214,7 @@ def style(plan: Plan) -> Figures:
     words += ["--output", plan.output, "--device", plan.device.type]
     if plan.quick:
         words += ["--steps", 4, "--size", 64, "--style-size", 32]
-    found = plan.events(*words)
+    found = plan.events("style", *words)
     steps = [event for event in found if event["event"] == "StepDone"]
     done = next(event for event in found if event["event"] == "TrainingDone")
     painter = load_style(str(done["style"]), plan.device.type)
@@ -216,13 +230,14 @@ def style(plan: Plan) -> Figures:
 
 def large(plan: Plan) -> Figures:
     sizes = [1] if plan.quick else [100, 400]
-    console = Console(width=110)
-    return {"rows": any_size.time_and_memory(STYLE, plan.device.type, sizes, console)}
+    console, on_cpu = Console(width=110), plan.device.type == "cpu"
+    rows = any_size.time_and_memory(STYLE, plan.device.type, sizes, console, from_disk=on_cpu)
+    return {"rows": rows}
 
 
 def verify(plan: Plan) -> Figures:
     names = [STYLE] if plan.quick else []
-    found = plan.events("verify", *names, "--device", plan.device.type)
+    found = plan.events("verify", "verify", *names, "--device", plan.device.type)
     shown = ("name", "largest", "mean", "same")
     rows = [{key: e[key] for key in shown} for e in found if e["event"] == "StyleVerified"]
     return {"rows": rows}
@@ -231,12 +246,12 @@ def verify(plan: Plan) -> Figures:
 # Name -> what measures it, and how many seconds it takes on a fast GPU, at most.
 PARTS: dict[str, tuple[Callable[[Plan], Figures], float]] = {
     "kernels": (kernels, 60),
-    "tests": (marked_tests, 90),
+    "tests": (other_tests, 60),
     "norm": (norm, 90),
     "photo": (photo, 60),
     "apply": (apply, 60),
     "style": (style, 90),
-    "large": (large, 60),
+    "large": (large, 90),
     "verify": (verify, 30),
 }
 
@@ -265,7 +280,7 @@ def main() -> None:
         everything[name] = measured(plan, measure, seconds)
         console.print(f"[bold]{name}[/]", everything[name])
         (output / "figures.json").write_text(json.dumps(everything, indent=1))
-        if not plan.quick:
+        if not plan.quick and "took" in everything[name]:
             record(f"gpu {name}", plan.device, everything[name])
     console.print(summary(everything))
 
@@ -280,6 +295,11 @@ def measured(plan: Plan, measure: Callable[[Plan], Figures], seconds: float) -> 
     except Exception as error:  # noqa: BLE001 the next part is still worth measuring
         trace = traceback.format_exc(limit=-1).strip().splitlines()
         return {"failed": f"{type(error).__name__}: {error}"[:500], "where": trace[1:2]}
+    finally:  # for the commands of the next parts
+        gc.collect()
+        torch.compiler.reset()
+        if plan.device.type == "cuda":
+            torch.cuda.empty_cache()
     return figures | {"took": round(time.monotonic() - started, 1)}
 
 
@@ -289,7 +309,7 @@ def summary(everything: Figures) -> Table:
     for name in PARTS:
         figures = everything.get(name, {"open": "not asked for"})
         rows = figures.get("rows", [figures])
-        table.add_row(name, "\n".join(json.dumps(row) for row in rows))
+        table.add_row(name, escape("\n".join(json.dumps(row) for row in rows)))
     return table
 
 

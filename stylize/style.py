@@ -1,5 +1,6 @@
 """A style ready for use: tensor -> tensor, picture -> picture. The public API."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -149,12 +150,13 @@ class Style:
         return ways(size, self.seen(size, look), self._values, self.compute, look)
 
     def seen(self, size: tuple[int, int], look: Look) -> tuple[int, int]:
-        """The largest (width, height) at which the network sees a photo of that size."""
+        """The (width, height), with most pixels, at which the network sees a photo of that size."""
         if not self._drafts:
             return size
         width, height = size
         draft_size = self.header.network.draft_size / look.stroke
-        height, width = max(level_sizes((height, width), draft_size)[-1], (height, width))
+        sizes = [*level_sizes((height, width), draft_size), (height, width)]
+        height, width = max(sizes, key=math.prod)
         return width, height
 
     @torch.inference_mode()
@@ -177,8 +179,9 @@ class Style:
         """
         views = [view_of(photo, look) for photo in photos]
         painted = self._paint(views, need, folder, look)
+        count = self._count_strips(photos[0].size, look)
         return [
-            merge_alpha(_finish(photo, rows, look), photo.alpha)
+            merge_alpha(_finish(photo, rows, look, count), photo.alpha)
             for photo, rows in zip(photos, painted, strict=True)
         ]
 
@@ -227,16 +230,18 @@ class Style:
     def _strips(self, view: View, need: Need, folder: Path | None, look: Look) -> Rows:
         device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
-        count = partial(count_strips, on_gpu=device.type == "cuda")
-        run = Run(device, count(size), buffer)
+        run = Run(device, self._count_strips(size, look), buffer)
         if need.way is Way.APPROXIMATE and max(size) > THUMBNAIL:
             size = scaled_down(size, THUMBNAIL)
-            thumbnail = Run(device, count(size), buffer)
+            thumbnail = Run(device, self._count_strips(size, look), buffer)
             small = view.resized(size, Image.Resampling.LANCZOS)
             # A row needs the statistics of all norms.
             self._stream(small, thumbnail, replace(look, refine=0)).rows(0, 1)
             run.given = thumbnail.found
         return self._stream(view, run, look).advance
+
+    def _count_strips(self, size: tuple[int, int], look: Look) -> int:
+        return count_strips(size, plain=look.plain, on_gpu=self.compute.device.type == "cuda")
 
     def _stream(self, view: View, run: Run, look: Look) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
@@ -257,11 +262,11 @@ def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> St
     return Strips(run, (1, channels, height, width), torch.float32, rows)
 
 
-def _finish(photo: Photo, painted: Rows, look: Look) -> Image.Image:
-    """The picture in mode RGB, changed as `look` says, strip by strip."""
+def _finish(photo: Photo, painted: Rows, look: Look, strips: int) -> Image.Image:
+    """The picture in mode RGB, changed as `look` says, in that many strips."""
     reach = 0 if look.plain else REACH
     result: Image.Image | None = None
-    for top, bottom in cut(photo.rgb.height, count_strips(photo.size)):
+    for top, bottom in cut(photo.rgb.height, strips):
         # `blend` averages over squares, counted from the first row of the photo.
         first, last = max(0, top - reach) // SHRINK * SHRINK, min(photo.rgb.height, bottom + reach)
         stylized = painted(first, last)

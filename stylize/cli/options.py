@@ -1,7 +1,9 @@
 """What the commands share: exit codes, options, completion of style names, Ctrl-C."""
 
 import inspect
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +22,8 @@ from stylize.settings import Settings
 SOME_FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+
+SHOW_CURSOR = b"\x1b[?25h"
 
 Device = Annotated[str, typer.Option(help=DEVICE_HELP)]
 Precision = Annotated[str, typer.Option(help=PRECISION_HELP)]
@@ -85,27 +89,46 @@ def interruptible(stream: Iterator[Event]) -> Iterator[Iterator[Event]]:
     By default, Python raises KeyboardInterrupt at any instruction. That could leave a lock of a
     thread pool closed for ever, and the command would hang instead of ending.
     """
-    stop = threading.Event()
+    with (
+        stop_signals("stopping (press again to stop at once) ...", signal.SIGINT) as stop,
+        closing(cast("Generator[Event, None, None]", stream)),
+    ):
 
-    def on_interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-        terminal.err.print("stopping (press again to stop at once) ...", highlight=False)
+        def events() -> Iterator[Event]:
+            for event in stream:
+                yield event
+                if stop.is_set():
+                    raise KeyboardInterrupt
 
-    def events() -> Iterator[Event]:
-        for event in stream:
-            yield event
-            if stop.is_set():
-                raise KeyboardInterrupt
-
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # otherwise it is ignored, as by what nohup starts
-        signal.signal(signal.SIGINT, on_interrupt)
-    try:
-        with closing(cast("Generator[Event, None, None]", stream)):
+        try:
             yield events()
-    except KeyboardInterrupt:
-        terminal.print_error("interrupted", "every file that was written is whole")
-        raise typer.Exit(INTERRUPTED) from None
+        except KeyboardInterrupt:
+            terminal.print_error("interrupted", "every file that was written is whole")
+            raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def stop_signals(text: str, *numbers: signal.Signals) -> Iterator[threading.Event]:
+    """An event that the first of these signals sets, and prints `text`; the second ends the process
+    at once. A signal that is ignored stays so, as for what nohup starts."""
+    stop = threading.Event()
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in numbers}
+    ours = [number for number, handler in before.items() if handler in usual]
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
+        stop.set()
+        if sys.stdout.isatty():
+            os.write(1, SHOW_CURSOR)  # a live display has hidden it
+        # Not by `print`, which the signal may have interrupted.
+        os.write(2, f"\n{text}\n".encode())
+
+    for number in ours:
+        signal.signal(number, on_signal)
+    try:
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in ours:
+            signal.signal(number, before[number])

@@ -4,12 +4,9 @@ import os
 import shlex
 import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -31,13 +28,14 @@ EPILOG = (
     "Examples:\n\n"
     "stylize train painting.jpg --content photos/ --name mine\n\n"
     "stylize train painting.jpg --content photos/ --name mine --resume\n\n"
-    "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 768\n\n"
+    "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 224\n\n"
     "stylize train a.jpg b.jpg --picture-weight 2 --picture-weight 1 --content photos/ "
     "--name both\n\n"
     "stylize train --recipe styles/mine/recipe.toml --name again\n\n"
     "torchrun --nproc-per-node 4 -m stylize train painting.jpg --content photos/ --name mine "
     "--batch-size 8"
 )
+STOPPING = "stopping after this step (press again to stop at once and lose it) ..."
 LINES_PER_TRAINING = 50  # where the output is not a terminal
 
 # A recipe says what a training is, not how it is started.
@@ -142,7 +140,7 @@ def train(
     os.environ[NORM_VARIABLE] = norm
     from stylize.training.train import train as run
 
-    with stop_signals() as stop:
+    with options.stop_signals(STOPPING, signal.SIGINT, signal.SIGTERM) as stop:
         running = run(
             pictures,
             content,
@@ -190,26 +188,6 @@ def _print_how_to_continue() -> None:
         print_line(err, f"To continue: {shlex.join(['stylize', *arguments, '--resume'])}")
     elif FIRST:
         print_line(err, "To continue: the same command, with --resume")
-
-
-@contextmanager
-def stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; the second ends the process at once."""
-    stop = threading.Event()
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
-        text = "stopping after this step (press again to stop at once and lose it) ..."
-        err.print(text, highlight=False)
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, on_signal) for number in signals}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:

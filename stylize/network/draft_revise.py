@@ -1,9 +1,9 @@
-"""Draft, revise, finish: a small painting of the whole photo, then sharper ones of twice the size.
+"""Draft, revise, finish: a small painting of the whole photo, then larger and sharper ones.
 
 Lin et al. 2021 (LapStyle, arXiv:2104.05376); Wang et al. 2017 (arXiv:1612.01895). A network paints
 forms of a fixed number of pixels. On the small draft they are as large, relative to the picture, as
 those of the style picture. One revision adds strokes. From there up to the photo's size, each
-doubling only adds what is too fine for the painting before it.
+finish only adds what is too fine for the painting before it.
 """
 
 import math
@@ -47,7 +47,7 @@ RESIDUAL = 4.0  # times the reviser's output: logits of [0.01, 0.99] reach 4.6
 
 class DraftReviseNet(nn.Module):
     """The default architecture: `draft` paints the photo at `draft_size` pixels on the short side,
-    `reviser` doubles that painting, and `finisher` doubles it again and again, up to the photo's
+    `reviser` doubles that painting, and `finisher` enlarges it again and again, up to the photo's
     size.
 
     So the forms and the strokes of a picture do not depend on its size. `stroke` multiplies them:
@@ -105,7 +105,7 @@ class DraftReviseNet(nn.Module):
     def paint_draft(
         self, image: Tensor, mask: Tensor | None, stroke: float
     ) -> tuple[Tensor, Tensor]:
-        """The photo as the draft network sees it, and its draft: (N, 3, h, w) each."""
+        """The photo at the draft's size, and its draft: (N, 3, h, w) each."""
         photos, masks = self._levels(image, mask, stroke)
         return photos[0], self._draft(photos[0], masks[0])
 
@@ -181,7 +181,7 @@ class Reviser(TransformerNet):
 
 
 class Finisher(nn.Module):
-    """A photo and its painting, enlarged from half the size -> that painting, with fine detail.
+    """A photo and its painting, enlarged from a smaller size -> that painting, with fine detail.
 
     As a reviser, but without a body at an eighth of the resolution, as it has no forms to paint,
     and without noise, as the painting has strokes everywhere.
@@ -268,8 +268,9 @@ def level_sizes(size: tuple[int, int], draft_size: float) -> list[tuple[int, int
     The sides of the draft are multiples of STEP: one pixel more or less would change what the
     network paints, and two copies of a photo hardly ever agree in their aspect ratio. The revision
     has twice the size of the draft. From FINISH times the draft on, each level doubles the one
-    before, but for the last, which has the size of the photo and is 1.2 to 2.4 times as large.
-    Small photos are painted as a larger copy would be, so that the copy, reduced, looks like them.
+    before, but for the last, which has the size of the photo and is about 1.2 to 2.4 times as
+    large. Small photos are painted as a larger copy would be, so that the copy, reduced, looks like
+    them.
     """
     short = max(min(size), max(size) / LONGEST)
     height, width = (max(1, round(side * draft_size / short / STEP)) * STEP for side in size)

@@ -25,6 +25,7 @@ PIXEL = 20  # per pixel of a network's input or output: fp32, with its mask
 MOST_IN_ONE_PASS = 2**22  # pixels, on a CPU: above, strips are as fast
 BORDER = 32  # pixels: the most padding that a network adds to a side
 STRIP_PIXELS = 2**18  # on a CPU: what is computed of a strip stays in its caches
+STRIP_PIXELS_OF_A_LOOK = 2**20  # on a CPU: `blend` needs rows around each strip, too
 STRIP_PIXELS_ON_GPU = 2**23  # fewer launches
 FEWEST_ROWS = 64  # of a photo in a strip: 8 at an eighth of the resolution
 WINDOW_ROWS = 256  # that a network needs around a strip, with given statistics
@@ -79,7 +80,7 @@ def ways(
     on_gpu = compute.device.type == "cuda"
     one_pass = values[0] * compute.dtype.itemsize + PIXEL
     kept = values[1] * compute.dtype.itemsize * pixels
-    strips = count_strips(seen, on_gpu=on_gpu)
+    strips = count_strips(seen, plain=look.plain, on_gpu=on_gpu)
     strip = (one_pass + (0 if look.plain else LOOK)) * width * (height / strips + BORDER)
     scaled = 0 if seen == size else SCALED * pixels
 
@@ -100,10 +101,11 @@ def ways(
     return [*found, need(Way.FROM_DISK, strip)]
 
 
-def count_strips(size: tuple[int, int], *, on_gpu: bool = False) -> int:
-    """The number of full-width strips for a picture of (width, height)."""
+def count_strips(size: tuple[int, int], *, plain: bool = True, on_gpu: bool = False) -> int:
+    """The number of full-width strips for a picture of (width, height) in a `plain` look or not."""
     width, height = size
-    most = STRIP_PIXELS_ON_GPU if on_gpu else STRIP_PIXELS
+    on_cpu = STRIP_PIXELS if plain else STRIP_PIXELS_OF_A_LOOK
+    most = STRIP_PIXELS_ON_GPU if on_gpu else on_cpu
     return max(1, min(math.ceil(width * height / most), height // FEWEST_ROWS))
 
 

@@ -2,14 +2,16 @@
 
 A `Strips` stands in for an image. A network's `forward` accepts it like a tensor but computes
 nothing: each torch function returns another `Strips` that knows which rows of its input it needs.
-Only an instance norm needs the whole picture. When its first rows are requested, it computes its
-input strip by strip, keeps it in a buffer, and combines the statistics of the strips. So these are
-the statistics of the whole picture, and the result equals one pass, apart from rounding. Few rows
-are computed twice: only where a blur follows a convolution without a norm in between.
+Only statistics need the whole picture: those of the photo of a draft, which is small, and those of
+instance norms. When its first rows are requested, a norm computes its input strip by strip, keeps
+it in a buffer, and combines the statistics of the strips. So these are the statistics of the whole
+picture, and the result equals one pass, apart from rounding. Few rows are computed twice: only
+where a blur follows a convolution without a norm in between.
 """
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.network.draft_revise import add, standardize, standardized
-from stylize.network.instance_norm.layer import InstanceNorm2d, moments
+from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, moments
 from stylize.network.resample import resize, resize_as, row_weights
 from stylize.network.strip_stages import Kept, Normalized, Rows, Run, Window
 from stylize.network.transformer import white_noise
@@ -68,7 +70,7 @@ class Strips:
     to = _on_each("to")
     contiguous = _on_each("contiguous")
     clamp = _on_each("clamp")
-    relu_ = _on_each("relu_")
+    relu_ = _on_each("relu")  # rows may be a view of a buffer
     __sub__ = _on_each("__sub__")
     __mul__ = _on_each("__mul__")
     __truediv__ = _on_each("__truediv__")
@@ -113,9 +115,12 @@ def _norm(
 
 
 def _standardized(photo: Strips, mask: Strips | None) -> Strips:
-    statistics = moments(photo.whole(), None if mask is None else mask.whole())
+    @cache
+    def statistics() -> Moments:
+        return moments(photo.whole(), None if mask is None else mask.whole())
+
     rows = photo.rows
-    return photo.derive(photo.shape, lambda *strip: standardize(rows(*strip), statistics))
+    return photo.derive(photo.shape, lambda *strip: standardize(rows(*strip), statistics()))
 
 
 def _add(painting: Strips, residual: Strips) -> Strips:

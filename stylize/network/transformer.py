@@ -12,7 +12,7 @@ from stylize.network.instance_norm.layer import InstanceNorm2d
 
 # Taps of a blur. A box averages each pixel with the one before it, or with the one after it.
 BOX_BEFORE, BOX_AFTER, BINOMIAL = (1, 1, 0), (0, 1, 1), (1, 2, 1)
-LARGE = 2**18  # pixels of a plane: convolutions of larger ones are not padded
+LARGE = 2**18  # pixels of a plane: on a CPU, larger ones are convolved without padding
 UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
 NOISE_STD = 0.2  # at the start of training, where the photo's features have 1
 
@@ -230,7 +230,7 @@ def convolve(
     """3x3 convolution that keeps the size, apart from its stride. The picture is reflected at its
     borders, or wraps around."""
     large = not has_torch_function((x,)) and x.shape[-2] * x.shape[-1] >= LARGE
-    if wrap or stride != 1 or not large:
+    if wrap or stride != 1 or not large or x.device.type != "cpu":
         x = F.pad(x, (1, 1, 1, 1), "circular" if wrap else "reflect")
         return F.conv2d(x, weight, bias, stride, groups=groups)
     # A padded copy of a large plane takes longer than its convolution: mend the borders instead.

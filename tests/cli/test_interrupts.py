@@ -4,7 +4,7 @@ import threading
 import pytest
 import typer
 
-from stylize.cli.options import INTERRUPTED, interruptible
+from stylize.cli.options import INTERRUPTED, interruptible, stop_signals
 from stylize.errors import UsageError
 from stylize.events import Note
 
@@ -69,3 +69,21 @@ def test_errors_pass_and_close_the_stream(error, where):
         command()
     assert seen == ["one"]
     assert closed.is_set()
+
+
+def test_the_second_signal_ends_the_process(capfd):
+    with stop_signals("stopping", signal.SIGINT, signal.SIGTERM) as stop:
+        assert not stop.is_set()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.is_set()
+        assert "stopping" in capfd.readouterr().err
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_an_ignored_signal_stays_ignored():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_signals("stopping", signal.SIGINT) as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert not stop.is_set()
+    assert signal.signal(signal.SIGINT, signal.default_int_handler) is signal.SIG_IGN

@@ -104,6 +104,8 @@ def test_train_stops_and_goes_on(number, style_picture, photos, tmp_path):
     options = ["--content", photos, "--name", "mine", "--steps", "60", "--size", "32"]
     options += ["--style-size", "48", "--batch-size", "1", "--device", "cpu", "--json"]
     command = [*STYLIZE, "train", str(style_picture), *map(str, options)]
+    # What a shell starts in the background ignores the signal, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

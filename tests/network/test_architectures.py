@@ -7,13 +7,13 @@ from conftest import TINY, TINY_DRAFT
 from torch import nn
 
 from stylize.config import NetworkConfig
+from stylize.network import transformer
 from stylize.network.architectures import build_network
 from stylize.network.johnson import JohnsonNet
 from stylize.network.transformer import (
     BINOMIAL,
     BOX_AFTER,
     BOX_BEFORE,
-    LARGE,
     Conv,
     SubPixel,
     TransformerNet,
@@ -216,14 +216,20 @@ def test_sub_pixel_stage_starts_as_nearest_neighbour():
 
 
 @pytest.mark.parametrize("groups", [1, 4])
-def test_convolution_of_a_large_plane_is_reflected_at_its_borders(groups):
-    x = torch.randn(2, 4, 2, LARGE // 2)
-    tall = torch.randn(2, 4, LARGE // 64, 64)
+@pytest.mark.parametrize("size", [(2, 2), (2, 7), (5, 3), (8, 8)])
+def test_convolution_of_a_large_plane_is_reflected_at_its_borders(groups, size, monkeypatch):
+    monkeypatch.setattr(transformer, "LARGE", 1)
+    padded, pad = [], F.pad
     weight, bias = torch.randn(8, 4 // groups, 3, 3), torch.randn(8)
-    for plane in (x, tall, tall.mT.contiguous(memory_format=torch.channels_last)):
-        expected = F.conv2d(F.pad(plane, (1, 1, 1, 1), "reflect"), weight, bias, groups=groups)
-        found = convolve(plane, weight, bias, groups=groups, wrap=False)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        plane = torch.randn(2, 4, *size).to(memory_format=layout)
+        expected = F.conv2d(pad(plane, (1, 1, 1, 1), "reflect"), weight, bias, groups=groups)
+        with monkeypatch.context() as patched:
+            patched.setattr(F, "pad", lambda x, *how: padded.append(x.shape) or pad(x, *how))
+            found = convolve(plane, weight, bias, groups=groups, wrap=False)
         assert torch.allclose(found, expected, atol=1e-5)
+    assert all(2 in shape[2:] for shape in padded)  # only the borders are
+    assert len(padded) == 8
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
