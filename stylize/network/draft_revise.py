@@ -28,6 +28,7 @@ from stylize.network.transformer import (
     SubPixel,
     TransformerNet,
     blur,
+    convolve,
     fold,
     halvings,
     padding,
@@ -177,7 +178,24 @@ class Reviser(TransformerNet):
         x = self._fold(photo)
         added = self.noise(x, seeds) + self.painting(self._fold(painting))
         masks = self._halvings(mask, photo)
-        return add(painting, self.up3(self._features(x, added, masks), masks[0], seeds))
+        residual = self.up3(self._features(x, added, masks), masks[0], seeds)
+        return add(painting, smooth_colours(residual, wrap=self.training))
+
+
+def smooth_colours(residual: Tensor, *, wrap: bool) -> Tensor:
+    """(N, 3, H, W) with its colours blurred (BINOMIAL), in fp32; its grey, their mean, as it is.
+
+    Strokes need sharp edges in lightness. Of the colours, a reviser makes lines along rows and
+    columns, as its objective wants fine colours of any kind.
+    """
+    row = torch.tensor(BINOMIAL, dtype=torch.float32, device=residual.device)
+    blurred = torch.outer(row, row) / row.sum() ** 2
+    kept = torch.zeros_like(blurred)
+    kept[1, 1] = 1
+    grey = torch.full((3, 3, 1, 1), 1 / 3, device=residual.device)
+    colours = torch.eye(3, device=residual.device)[..., None, None] - grey
+    with torch.autocast(residual.device.type, enabled=False):
+        return convolve(residual.float(), grey * kept + colours * blurred, wrap=wrap)
 
 
 class Finisher(nn.Module):

@@ -12,6 +12,7 @@ from stylize.network.draft_revise import (
     Reviser,
     level_sizes,
     pyramid,
+    smooth_colours,
     standardized,
 )
 
@@ -121,6 +122,15 @@ def test_drafts_are_the_same_in_light_of_another_colour():
     assert torch.allclose(dimmer, own, atol=1e-3)
     assert torch.allclose(warmer, own, atol=0.03)
     assert (net.draft(photo) - net.draft(photo.flip(1))).abs().max() > 0.1  # colours do matter
+
+
+def test_colours_of_a_residual_are_blurred_and_its_grey_is_not():
+    grey = torch.rand(1, 1, 16, 24).expand(1, 3, 16, 24)
+    assert torch.allclose(smooth_colours(grey, wrap=False), grey, atol=1e-6)
+    lines = torch.tensor([1.0, -1.0]).repeat(8).view(1, 1, 16, 1).expand(1, 1, 16, 24)
+    red = torch.tensor([1.0, -0.5, -0.5]).view(1, 3, 1, 1)  # of no lightness
+    assert torch.allclose(smooth_colours(grey + red * lines, wrap=True), grey, atol=1e-6)
+    assert torch.allclose(smooth_colours(grey + red, wrap=False), grey + red, atol=1e-6)
 
 
 def test_a_given_draft_is_revised_in_place_of_the_own_one():
