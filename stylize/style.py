@@ -53,6 +53,8 @@ class Style:
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         network = network.to(compute.device, compute.dtype)
+        if isinstance(network, DraftReviseNet):
+            network.draft.head_in_fp32()
         self._network = network.to(memory_format=torch.channels_last).eval()
 
     @cached_property

@@ -60,6 +60,11 @@ class TransformerNet(nn.Module):
         x = blur(torch.sigmoid(self.up3(x).float()), BOX_AFTER, wrap=self.training)
         return x[..., : image.shape[-2], : image.shape[-1]]
 
+    def head_in_fp32(self) -> None:
+        """Most of what rounding to bf16 changes in a picture arises here."""
+        for stage in (self.up1, self.norm1, self.up2, self.norm2, self.up3):
+            stage.float()
+
     def _fold(self, image: Tensor) -> Tensor:
         return fold(image, self.FOLD, self.noise.weight.dtype)
 
@@ -76,7 +81,7 @@ class TransformerNet(nn.Module):
             eighth = block(eighth, of_eighth)
         wrap = self.training
         # On flat ground the body would turn noise into a lattice of every other pixel.
-        eighth = blur(eighth, BINOMIAL, wrap=wrap)
+        eighth = blur(eighth, BINOMIAL, wrap=wrap).to(self.up1.conv.weight.dtype)
         # Half-pixel shifts of the blurs and of the strided convolution cancel, except for one.
         x = blur(self.up1(eighth), BOX_AFTER, wrap=wrap)
         # Rows and columns with texture of different strength get a different mean from a ReLU: a
