@@ -30,6 +30,7 @@ from stylize.network.style_header import read_header
 from stylize.objective.losses import weighted_sum
 from stylize.photos.decoder import read_photo
 from stylize.style import Style, load_style
+from stylize.training.schedule import picture_size
 
 LARGE = 1024  # pixels on the longest side: of the time
 REPEATS = 5
@@ -67,9 +68,8 @@ def unseen(style: Style, photos: Path, count: int, pictures: dict[str, Path]) ->
     """The median objective of single photos."""
     header = style.header
     paths = [pictures[picture.sha256] for picture in header.pictures]
-    size, short = header.training.size, header.training.style_size
-    measure = objective_of(header, paths, 2 * short if header.drafts else short)
-    squares = read_squares(photos, count, size, style.compute.device)
+    measure = objective_of(header, paths, picture_size(header.training, drafts=header.drafts))
+    squares = read_squares(photos, count, header.training.size, style.compute.device)
     totals = []
     with torch.no_grad():
         for square in squares:

@@ -21,7 +21,7 @@ from stylize.files import digest
 from stylize.network.device import choose
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import StyleHeader, StylePicture
-from stylize.training.schedule import resolved
+from stylize.training.schedule import picture_size, resolved
 from stylize.training.trainer import Trainer
 
 ROWS = 20  # looks at unseen photos
@@ -51,8 +51,7 @@ def main() -> None:
         "random weights": scratch,
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    short = scratch.style_size * (2 if base_header.drafts else 1)
-    style = read_style(options.picture, short)
+    style = read_style(options.picture, picture_size(scratch, drafts=base_header.drafts))
     content = read_content(options.content, scratch.size)
     photos = read_squares(options.photos, options.count, scratch.size, compute.device)
 

@@ -85,6 +85,11 @@ def crop_size(step: int, end: int, size: int) -> int:
     return size if share == 1 else min(size, max(32, round(share * size / 16) * 16))
 
 
+def picture_size(config: TrainConfig, *, drafts: bool) -> int:
+    """The short side, in pixels, of the style pictures in the last stage of a training."""
+    return config.style_size * (2 if drafts else 1)
+
+
 def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainConfig:
     """The settings with automatic choices filled in, as they go into the style file.
 

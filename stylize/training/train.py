@@ -29,7 +29,7 @@ from stylize.training.distributed import Workers, join, leave
 from stylize.training.loop import TrainingLoop, written
 from stylize.training.previews import PreviewSheet
 from stylize.training.run_folder import RunFolder
-from stylize.training.schedule import resolved
+from stylize.training.schedule import picture_size, resolved
 from stylize.training.tensorboard import Board
 from stylize.training.trainer import Trainer
 
@@ -88,7 +88,7 @@ def train(
         drafts = network.architecture == DRAFT_REVISE
         if drafts:
             network = replace(network, draft_size=config.size // 2)
-        short = config.style_size * (2 if drafts else 1)
+        short = picture_size(config, drafts=drafts)
         styles = [with_short_side(read_photo(path).rgb, short) for path in paths]
         described = _describe(paths, styles, weights, config, card or Card())
         header = StyleHeader(name, network, config, described, base_sha256=base_sha256)
