@@ -56,10 +56,12 @@ def draw_sheet(
 
 
 def _arrange(cells: Mapping[str, Image.Image]) -> Image.Image:
-    """In rows, as close to a square as possible; names below."""
+    """In rows, close to a square, the last one at least half full; names below."""
     (size,) = {picture.size for picture in cells.values()}
     width, height = max(size[0], NARROWEST) + MARGIN, size[1] + TEXT + 2 * MARGIN
-    columns = min(len(cells), ceil(sqrt(len(cells) * height / width)))
+    square = min(len(cells), ceil(sqrt(len(cells) * height / width)))
+    wider = range(square, len(cells) + 1)
+    columns = next(n for n in wider if len(cells) % n == 0 or 2 * (len(cells) % n) >= n)
     rows = ceil(len(cells) / columns)
     page = Image.new("RGB", (columns * width + MARGIN, rows * height + MARGIN), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(TEXT)

@@ -64,3 +64,12 @@ def test_a_photo_that_cannot_be_read_is_an_error(style_file, tmp_path):
     (tmp_path / "photo.png").write_text("no picture")
     with pytest.raises(ImageError, match=r"photo\.png"):
         [*draw_sheet(tmp_path / "photo.png", {"one": style_file}, tmp_path / "sheet.png", "cpu")]
+
+
+def test_the_last_row_is_at_least_half_full(style_file, tmp_path):
+    draw_picture(1, 240, 240).save(tmp_path / "photo.png")
+    styles = {str(number): style_file for number in range(12)}
+    [*draw_sheet(tmp_path / "photo.png", styles, tmp_path / "sheet.png", "cpu")]
+    cell = (240 + MARGIN, 240 + TEXT + 2 * MARGIN)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (5 * cell[0] + MARGIN, 3 * cell[1] + MARGIN)  # 5, 5 and 3
