@@ -1,9 +1,9 @@
-"""What does a base save? The same style from random weights, from the base, and its norms only.
+"""What does a base save? The same style from the base, its norms only, and from random weights.
 
-Trains from random weights for the given steps, and from the base for a quarter of them, all weights
-or the norms only. Measures the objective on unseen photos along the way, and keeps the styles.
+Trains once for each number of steps, as the stages of a training share its steps. Measures the
+objective on unseen photos at the end, and keeps the styles.
 
-    python bench/start.py PICTURE CONTENT PHOTOS [--steps 4000] [--base base] [--output started]
+    python bench/start.py PICTURE CONTENT PHOTOS [--steps 300 1000 3000] [--base base]
 """
 
 import argparse
@@ -11,7 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from common import machine, record
-from curves import learn, plot, read_content, read_squares, read_style
+from curves import Curve, learn, read_content, read_squares, read_style
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
@@ -24,15 +25,13 @@ from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.training.schedule import picture_size, resolved
 from stylize.training.trainer import Trainer
 
-ROWS = 20  # looks at unseen photos
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("picture", type=Path)
     parser.add_argument("content", type=Path)
     parser.add_argument("photos", type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, nargs="+", default=[300, 1000, 3000])
     parser.add_argument("--base", default="base")
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--device", default="auto")
@@ -42,48 +41,60 @@ def main() -> None:
     compute = choose(options.device)
     path = find_base(options.base)
     base, base_header = load_network(path)
-    architecture = base_header.network.architecture
-    scratch = resolved(TrainConfig(steps=options.steps, base=""), architecture, compute)
-    quarter = replace(scratch, base=options.base, steps=options.steps // 4)
+    usual = resolved(TrainConfig(base=options.base), base_header.network.architecture, compute)
     starts = {
-        "the base, a quarter": quarter,
-        "the base, norms only": replace(quarter, only_norm=True),
-        "random weights": scratch,
+        "the base": usual,
+        "the base, norms only": replace(usual, only_norm=True),
+        "random weights": replace(usual, base=""),
     }
     options.output.mkdir(parents=True, exist_ok=True)
-    style = read_style(options.picture, picture_size(scratch, drafts=base_header.drafts))
-    content = read_content(options.content, scratch.size)
-    photos = read_squares(options.photos, options.count, scratch.size, compute.device)
+    style = read_style(options.picture, picture_size(usual, drafts=base_header.drafts))
+    content = read_content(options.content, usual.size)
+    photos = read_squares(options.photos, options.count, usual.size, compute.device)
 
     console = Console(width=110)
     console.print(machine(compute.device))
-    curves, table = {}, Table("start", "learned", "steps", "minutes", "objective of unseen photos")
-    for name, config in starts.items():
-        header = StyleHeader(
-            name=name,
-            network=base_header.network,
-            training=config,
-            pictures=[StylePicture("", "", "", "", "")],
-            base_sha256=digest(path) if config.base else "",
-        )
-        start = base.state_dict() if config.base else None
-        trainer = Trainer(header, [style], compute, start=start)
-        curves[name] = curve = learn(name, trainer, content, photos, ROWS)
-        rows = zip(curve.steps, curve.objective, strict=True)
-        console.print(name, {step: round(value, 3) for step, value in rows})
-        style_file = options.output / f"{name.replace(', ', '-').replace(' ', '-')}.safetensors"
-        save_style(style_file, trainer.weights(), trainer.header())
-        table.add_row(
-            name,
-            f"{trainer.parameters}",
-            f"{config.steps}",
-            f"{curve.minutes[-1]:.1f}",
-            f"{curve.objective[-1]:.3f}",
-        )
-        plot(curves, options.plot)
+    curves: dict[str, Curve] = {name: Curve() for name in starts}
+    table = Table("start", "learned", "steps", "minutes", "objective of unseen photos")
+    for steps in options.steps:
+        for name, start in starts.items():
+            config = replace(start, steps=steps)
+            header = StyleHeader(
+                name=name,
+                network=base_header.network,
+                training=config,
+                pictures=[StylePicture("", "", "", "", "")],
+                base_sha256=digest(path) if config.base else "",
+            )
+            weights = base.state_dict() if config.base else None
+            trainer = Trainer(header, [style], compute, start=weights)
+            learned = learn(name, trainer, content, photos, rows=1)
+            curve = curves[name]
+            curve.steps.append(steps)
+            curve.minutes += learned.minutes
+            curve.objective += learned.objective
+            row = (f"{steps}", f"{curve.minutes[-1]:.1f}", f"{curve.objective[-1]:.3f}")
+            console.print(name, *row)
+            table.add_row(name, f"{trainer.parameters}", *row)
+            file = name.replace(", ", "-").replace(" ", "-")
+            save_style(
+                options.output / f"{file}-{steps}.safetensors", trainer.weights(), trainer.header()
+            )
+            plot(curves, options.plot)
     console.print(table)
-    figures = {name: curve.objective[-1] for name, curve in curves.items()}
-    record("start", compute.device, {"steps": options.steps, **figures})
+    figures = {name: {"steps": c.steps, "objective": c.objective} for name, c in curves.items()}
+    record("start", compute.device, figures)
+
+
+def plot(curves: dict[str, Curve], path: Path) -> None:
+    figure = Figure(figsize=(6, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name, curve in curves.items():
+        axes.plot(curve.steps, curve.objective, label=name, marker=".")
+    axes.set(xlabel="steps", ylabel="objective of unseen photos", xscale="log")
+    axes.grid(alpha=0.3, which="both")
+    axes.legend()
+    figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
