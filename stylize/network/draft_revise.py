@@ -28,6 +28,7 @@ from stylize.network.transformer import (
     SubPixel,
     TransformerNet,
     blur,
+    blur_kernel,
     convolve,
     fold,
     halvings,
@@ -188,8 +189,7 @@ def smooth_colours(residual: Tensor, *, wrap: bool) -> Tensor:
     Strokes need sharp edges in lightness. Of the colours, a reviser makes lines along rows and
     columns, as its objective wants fine colours of any kind.
     """
-    row = torch.tensor(BINOMIAL, dtype=torch.float32, device=residual.device)
-    blurred = torch.outer(row, row) / row.sum() ** 2
+    blurred = blur_kernel(BINOMIAL, torch.float32, residual.device)
     kept = torch.zeros_like(blurred)
     kept[1, 1] = 1
     grey = torch.full((3, 3, 1, 1), 1 / 3, device=residual.device)

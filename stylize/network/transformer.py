@@ -1,6 +1,7 @@
 """The default network: image -> image, one forward pass."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -216,11 +217,18 @@ def blur(x: Tensor, taps: tuple[int, int, int], *, wrap: bool) -> Tensor:
     free of a checkerboard (Sugawara et al. 2018). BOX_BEFORE shifts the picture half a pixel down
     and right, BOX_AFTER up and left. Borders are as in `Conv`.
     """
-    row = torch.tensor(taps, dtype=x.dtype, device=x.device)
-    kernel = torch.outer(row, row) / row.sum() ** 2
+    kernel = blur_kernel(taps, x.dtype, x.device)
     with torch.autocast(x.device.type, enabled=False):  # pixels stay in fp32, features in bf16
         x = x.contiguous(memory_format=torch.channels_last)  # on a CPU, 25 times as fast
         return convolve(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1], wrap=wrap)
+
+
+@cache
+def blur_kernel(taps: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(3, 3) with a sum of 1. Made once: each copy to a GPU would wait for all work there."""
+    with torch.inference_mode(False):
+        row = torch.tensor(taps, dtype=dtype, device=device)
+        return torch.outer(row, row) / row.sum() ** 2
 
 
 def convolve(
