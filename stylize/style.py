@@ -226,8 +226,8 @@ class Style:
         if all(view.weights is None for view in views):
             return None
         whole = Image.new("L", views[0].rgb.size, 255)
-        weights = [to_mask(view.weights or whole) for view in views]
-        return torch.stack(weights).to(self.compute.device)
+        weights = [to_mask(view.weights or whole, self.compute.device) for view in views]
+        return torch.stack(weights)
 
     def _strips(self, view: View, need: Need, folder: Path | None, look: Look) -> Rows:
         device, size = self.compute.device, view.rgb.size

@@ -6,12 +6,10 @@ the number of photos.
 
 import errno
 import hashlib
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -19,7 +17,7 @@ import torch
 from PIL import Image
 
 from stylize.batch.manifest import Manifest, Record
-from stylize.batch.reader import Reader, Work, first_line
+from stylize.batch.reader import Reader, Reservations, Work, first_line
 from stylize.batch.tasks import Recipe, Task
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
@@ -45,7 +43,8 @@ class Pipeline:
 
     On a CPU, cores do more when each takes its own photo than when all share one and wait for each
     other. So several photos are in work, each with its share of the threads; a very large one gets
-    all threads. A GPU takes one batch at a time.
+    all threads. On a GPU, as many batches are in work as fit into its memory: while it computes
+    one, threads prepare the next and fetch the last.
 
     `stopped` is the reason why a run ended before all tasks were done, if it did.
     """
@@ -65,7 +64,7 @@ class Pipeline:
         self.workers = MOST_AT_ONCE if on_gpu else min(MOST_AT_ONCE, self.threads, max(1, photos))
         self.budget = make_budget(config.max_memory, style.compute.device)
         self._reader = Reader(style, config, self.budget, 1 if on_gpu else self.workers)
-        self._device = threading.Lock() if on_gpu else nullcontext()
+        self._device = Reservations(self.budget.device)
 
     def run(self, tasks: Sequence[Task], *, failed: bool = False) -> Iterator[PhotoBegun | Outcome]:
         """Yield a `PhotoBegun` for each photo that enters the network, and one `PhotoDone` or
@@ -118,7 +117,7 @@ class Pipeline:
         if large:
             torch.set_num_threads(self.threads)
         try:
-            with self._device:
+            with self._device.reserved(batch[0].need.device):
                 stylized = list(self._stylize(batch, self.config.batch_size))
             return [
                 part if isinstance(part, PhotoFailed) else self._write(*part) for part in stylized

@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from stylize.batch.tasks import Task
@@ -203,6 +204,14 @@ class Reservations:
     def fits(self, size: int) -> bool:
         with self._changed:
             return self._fits(size)
+
+    @contextmanager
+    def reserved(self, size: int) -> Iterator[None]:
+        self.reserve(size)
+        try:
+            yield
+        finally:
+            self.release(size)
 
     def reserve(self, size: int) -> None:
         """Waits until other pictures have released enough."""

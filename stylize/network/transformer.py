@@ -227,8 +227,8 @@ def blur(x: Tensor, taps: tuple[int, int, int], *, wrap: bool) -> Tensor:
 def blur_kernel(taps: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """(3, 3) with a sum of 1. Made once: each copy to a GPU would wait for all work there."""
     with torch.inference_mode(False):
-        row = torch.tensor(taps, dtype=dtype, device=device)
-        return torch.outer(row, row) / row.sum() ** 2
+        row = torch.tensor(taps, dtype=dtype)
+        return (torch.outer(row, row) / row.sum() ** 2).to(device)
 
 
 def convolve(

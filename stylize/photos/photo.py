@@ -9,6 +9,8 @@ from torch import Tensor
 
 from stylize.photos.metadata import Metadata
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Photo:
@@ -75,14 +77,22 @@ def merge_alpha(image: Image.Image, alpha: Image.Image | None) -> Image.Image:
     return image
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """A picture in mode RGB -> (3, H, W) fp32 in [0, 1]."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div(255)
+def to_tensor(image: Image.Image, device: torch.device = CPU) -> Tensor:
+    """A picture in mode RGB -> (3, H, W) fp32 in [0, 1] on that device."""
+    return _levels(image, device).permute(2, 0, 1).float().div(255)
 
 
-def to_mask(image: Image.Image) -> Tensor:
-    """A picture in mode L -> (1, H, W) fp32 in [0, 1]."""
-    return torch.from_numpy(np.array(image)).float().div(255)[None]
+def to_mask(image: Image.Image, device: torch.device = CPU) -> Tensor:
+    """A picture in mode L -> (1, H, W) fp32 in [0, 1] on that device."""
+    return _levels(image, device).float().div(255)[None]
+
+
+def _levels(image: Image.Image, device: torch.device) -> Tensor:
+    levels = torch.from_numpy(np.array(image))
+    if device.type != "cuda":
+        return levels.to(device)
+    # Bytes, a quarter of fp32, and from pinned memory: the copy waits for no work on the GPU.
+    return levels.pin_memory().to(device, non_blocking=True)
 
 
 def to_picture(tensor: Tensor) -> Image.Image:

@@ -47,4 +47,4 @@ def view_of(photo: Photo, look: Look) -> View:
 def crop(picture: Image.Image, device: torch.device, top: int, bottom: int) -> Tensor:
     """Rows of an RGB picture, (1, 3, bottom - top, W), or of a mask, (1, 1, bottom - top, W)."""
     part = picture.crop((0, top, picture.width, bottom))
-    return (to_mask(part) if part.mode == "L" else to_tensor(part))[None].to(device)
+    return (to_mask if part.mode == "L" else to_tensor)(part, device)[None]

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from conftest import DEVICE
 from PIL import Image
 
 from stylize.photos.photo import to_mask, to_picture, to_tensor
@@ -9,8 +10,9 @@ from stylize.photos.photo import to_mask, to_picture, to_tensor
 def test_pixels_survive_the_tensor():
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     picture = Image.fromarray(np.stack([levels, levels[::-1], levels.T], axis=-1))
-    tensor = to_tensor(picture)
+    tensor = to_tensor(picture, DEVICE)
     assert tensor.shape == (3, 16, 16)
+    assert torch.equal(tensor.cpu(), to_tensor(picture))
     assert tensor[0, 0, 5].item() == pytest.approx(5 / 255)
     assert np.array_equal(to_picture(tensor), picture)
 
@@ -21,6 +23,6 @@ def test_a_tensor_is_rounded_and_clipped():
 
 
 def test_a_mask_is_one_plane():
-    mask = to_mask(Image.new("L", (3, 2), 51))
+    mask = to_mask(Image.new("L", (3, 2), 51), DEVICE)
     assert mask.shape == (1, 2, 3)
-    assert torch.allclose(mask, torch.tensor(0.2))
+    assert torch.allclose(mask.cpu(), torch.tensor(0.2))
