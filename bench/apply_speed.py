@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from stylize.config import DRAFT_REVISE, NetworkConfig
-from stylize.network.architectures import build_network
+from stylize.network.architectures import build_network, ready
 from stylize.network.device import Compute, choose
 
 SIZES = (512, 1024, 2048)
@@ -36,8 +36,7 @@ def johnson_as_commonly_written() -> nn.Module:
 
 
 def as_applied(architecture: str, compute: Compute) -> nn.Module:
-    network = build_network(NetworkConfig(architecture=architecture)).to(compute.dtype)
-    return network.to(memory_format=torch.channels_last)
+    return ready(build_network(NetworkConfig(architecture=architecture)), compute)
 
 
 def macs(network: nn.Module, image: torch.Tensor) -> float:

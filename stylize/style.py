@@ -15,6 +15,7 @@ from stylize.assets import find_style
 from stylize.config import ApplyConfig, Look
 from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
+from stylize.network.architectures import ready
 from stylize.network.buffers import make_buffer
 from stylize.network.device import Compute, choose
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
@@ -52,10 +53,7 @@ class Style:
         self._path = path
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
-        network = network.to(compute.device, compute.dtype)
-        if isinstance(network, DraftReviseNet):
-            network.draft.head_in_fp32()
-        self._network = network.to(memory_format=torch.channels_last).eval()
+        self._network = ready(network, compute)
 
     @cached_property
     def _refiner(self) -> Refiner:

@@ -7,9 +7,11 @@ integers, as in training, each image gets its own noise. `values_per_pixel` is t
 the network holds for each pixel of a photo: in one pass, in strips.
 """
 
+import torch
 from torch import nn
 
 from stylize.config import NetworkConfig
+from stylize.network.device import Compute
 from stylize.network.draft_revise import DraftReviseNet
 from stylize.network.johnson import JohnsonNet
 from stylize.network.transformer import TransformerNet
@@ -21,3 +23,16 @@ def build_network(config: NetworkConfig) -> nn.Module:
     if config.architecture == "johnson":
         return JohnsonNet()
     return kinds[config.architecture](config)
+
+
+def ready(network: nn.Module, compute: Compute) -> nn.Module:
+    """The network for use: on its device, in its precision.
+
+    Most of what rounding to bf16 changes in a picture arises in the head of the draft, so that
+    stays in fp32.
+    """
+    network = network.to(compute.device, compute.dtype).to(memory_format=torch.channels_last)
+    if isinstance(network, DraftReviseNet):
+        for part in network.draft.head:
+            part.float()
+    return network.eval()

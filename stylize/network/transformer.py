@@ -61,10 +61,10 @@ class TransformerNet(nn.Module):
         x = blur(torch.sigmoid(self.up3(x).float()), BOX_AFTER, wrap=self.training)
         return x[..., : image.shape[-2], : image.shape[-1]]
 
-    def head_in_fp32(self) -> None:
-        """Most of what rounding to bf16 changes in a picture arises here."""
-        for stage in (self.up1, self.norm1, self.up2, self.norm2, self.up3):
-            stage.float()
+    @property
+    def head(self) -> tuple[nn.Module, ...]:
+        """What follows the body; may be in another precision."""
+        return self.up1, self.norm1, self.up2, self.norm2, self.up3
 
     def _fold(self, image: Tensor) -> Tensor:
         return fold(image, self.FOLD, self.noise.weight.dtype)
