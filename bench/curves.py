@@ -76,10 +76,16 @@ def objective(
 
 
 def learn(
-    name: str, trainer: Trainer, content: list[Path], photos: list[Tensor], rows: int
+    name: str,
+    trainer: Trainer,
+    content: list[Path],
+    photos: list[Tensor],
+    rows: int,
+    steps: int | None = None,
 ) -> Curve:
-    """Train to the end, looking at `photos` so many times."""
+    """Train to the end, or for so many steps, looking at `photos`, if any, so many times."""
     config = trainer.config
+    steps = steps or config.steps
     crops = ContentPhotos(content, config.size, config.seed, CACHE)
     batches = crops.batches(
         lambda step: trainer.schedule.crop_size(step, config.steps),
@@ -88,15 +94,16 @@ def learn(
         trainer.share,
     )
     curve, seconds = Curve(), 0.0
-    for step in track(range(1, config.steps + 1), name):
+    for step in track(range(1, steps + 1), name):
         started = time.monotonic()
         _, total = trainer.train_step(next(batches))
         seconds += time.monotonic() - started
         curve.training.append(total)
-        if step % max(1, config.steps // rows) == 0:
+        if step % max(1, steps // rows) == 0:
             curve.steps.append(step)
             curve.minutes.append(seconds / 60)
-            curve.objective.append(objective(trainer, photos))
+            if photos:
+                curve.objective.append(objective(trainer, photos))
     return curve
 
 

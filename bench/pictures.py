@@ -173,10 +173,11 @@ def in_colours(photo: Tensor, picture: Tensor) -> Tensor:
 class Seen:
     """What the judge sees of one picture."""
 
-    def __init__(self, image: Tensor, vgg: VGG16Features) -> None:
+    def __init__(self, image: Tensor, vgg: VGG16Features, scales: tuple[int, ...] = SCALES) -> None:
         self.image = image
+        self.coarsest = scales[-1]
         self.features: dict[tuple[str, int], Tensor] = {}
-        for scale in SCALES:
+        for scale in scales:
             small = F.avg_pool2d(image, scale) if scale > 1 else image
             for layer, found in vgg(small, LAYERS).items():
                 self.features[layer, scale] = found[0].float().flatten(1).T
@@ -203,14 +204,14 @@ def style_distance(one: Seen, picture: Seen) -> float:
 
 
 def coverage(picture: Seen, one: Seen) -> float:
-    keys = [(layer, SCALES[-1]) for layer in LAYERS[1:]]
+    keys = [(layer, picture.coarsest) for layer in LAYERS[1:]]
     return statistics.fmean(nearest_distance(picture.features[k], one.features[k]) for k in keys)
 
 
 def judge(result: Seen, photo: Seen, picture: Seen, ground: Tensor | None) -> dict[str, float]:
     """All measures of one result; `ground` is (H, W), true on white far from the product."""
     floor = picture.halves()
-    coarse = (LAYERS[1], SCALES[-1])
+    coarse = (LAYERS[1], photo.coarsest)
     ours, theirs = (self_similarity(each.features[coarse]) for each in (result, photo))
     far = style_distance(photo, picture) - floor
     found = {

@@ -1,0 +1,164 @@
+"""What does each part of the objective buy? Drafts trained with it and without it.
+
+Each row trains the draft from the base in the same number of steps, with one part of the objective
+changed, and `bench/pictures.py` judges its paintings of unseen photos: all at the size of drafts,
+at scales 1 and 1/2. Less is better but for chroma and contrast, where 1 is the style picture's.
+
+    python bench/ablation.py PICTURE CONTENT PHOTOS [--steps 500] [--rows ROW ...]
+"""
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from common import machine, record, some_photos
+from curves import learn, read_content
+from pictures import LAYERS, Seen, judge
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from stylize.assets import find_base
+from stylize.config import STYLE_LAYERS, TrainConfig
+from stylize.files import digest
+from stylize.network.device import choose
+from stylize.network.style_file import load_network
+from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.objective import guided_gram, style_targets
+from stylize.objective.losses import Objective, relative_square
+from stylize.objective.vgg import load_vgg16
+from stylize.photos.decoder import read_photo
+from stylize.photos.photo import to_tensor, with_short_side
+from stylize.training import trainer as training
+from stylize.training.schedule import DRAFTED, resolved
+
+SCALES = (1, 2)  # of the judge
+SHOWN = ("style", "coverage", "colour", "chroma", "contrast", "weave", "content")
+
+
+class WithMoments(Objective):
+    """Means and deviations of the features beside the Gram matrices, or in place of them."""
+
+    beside = True
+
+    def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
+        losses = super().__call__(image, photo, content_target)
+        features = self.vgg(image, STYLE_LAYERS)
+        for layer in STYLE_LAYERS:
+            ours, theirs = moments(features[layer]), wanted[layer]
+            loss = relative_square(ours - theirs, theirs.expand_as(ours))
+            name = f"style {layer}"
+            losses[name] = losses[name] + loss if self.beside else loss
+        return losses
+
+
+class OnlyMoments(WithMoments):
+    beside = False
+
+
+wanted: dict[str, Tensor] = {}  # of the style picture
+
+
+def moments(features: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, 2C): means and deviations."""
+    pixels = features.float().flatten(2)
+    return torch.cat([pixels.mean(2), pixels.std(2)], 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    settings: dict[str, float] = field(default_factory=dict)
+    scales: tuple[int, ...] = (1, 2)
+    classes: int = guided_gram.CLASSES
+    objective: type[Objective] = Objective
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        scales = {scale: 1 / scale for scale in self.scales}
+        with (
+            patch.dict(style_targets.SCALES, scales, clear=True),
+            patch.object(guided_gram, "CLASSES", self.classes),
+            patch.object(training, "Objective", self.objective),
+        ):
+            yield
+
+
+ROWS = {
+    "the default": Row(),
+    "plain Gram matrices": Row(classes=1),
+    "scale 1 alone": Row(scales=(1,)),
+    "scales 1, 1/2 and 1/4": Row(scales=(1, 2, 4)),
+    "means and deviations beside Gram": Row(objective=WithMoments),
+    "means and deviations alone": Row(objective=OnlyMoments),
+    "no palette": Row({"palette_weight": 0}),
+    "no tone": Row({"tone_weight": 0}),
+    "no evenness": Row({"even_weight": 0}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("content", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--steps", type=int, default=500)
+    parser.add_argument("--rows", nargs="+", default=[*ROWS], choices=ROWS, metavar="ROW")
+    parser.add_argument("--count", type=int, default=8)
+    options = parser.parse_args()
+    compute = choose("cpu")
+    path = find_base("base")
+    base, base_header = load_network(path)
+    drafted = TrainConfig(steps=round(options.steps / DRAFTED))
+    usual = resolved(drafted, base_header.network.architecture, compute)
+    vgg = load_vgg16("shipped", tuple({*LAYERS, *STYLE_LAYERS}))
+    painting = with_short_side(read_photo(options.picture).rgb, usual.style_size)
+    picture = to_tensor(painting)[None]
+    with torch.no_grad():
+        wanted.update({key: moments(found) for key, found in vgg(picture, STYLE_LAYERS).items()})
+        seen = Seen(picture, vgg, SCALES)
+        photos = [
+            to_tensor(with_short_side(read_photo(p).rgb, usual.size // 2))[None]
+            for p in some_photos(options.photos, options.count)
+        ]
+        looks = [Seen(photo, vgg, SCALES) for photo in photos]
+    content = read_content(options.content, usual.size)
+    console = Console(width=130)
+    console.print(machine(compute.device))
+    table = Table("objective", "minutes", *SHOWN)
+    everything: dict[str, Any] = {}
+    for name in options.rows:
+        row = ROWS[name]
+        header = StyleHeader(
+            name=name,
+            network=base_header.network,
+            training=TrainConfig(**vars(usual) | row.settings),
+            pictures=[StylePicture("", "", "", "", "")],
+            base_sha256=digest(path),
+        )
+        with row.in_force():
+            trainer = training.Trainer(header, [painting], compute, start=base.state_dict())
+            curve = learn(name, trainer, content, [], rows=1, steps=options.steps)
+        found: dict[str, list[float]] = defaultdict(list)
+        with torch.no_grad():
+            for photo, look in zip(photos, looks, strict=True):
+                draft = trainer.average(photo, part="draft").clamp(0, 1)
+                for key, value in judge(Seen(draft, vgg, SCALES), look, seen, None).items():
+                    found[key].append(value)
+        figures = {key: statistics.median(found[key]) for key in SHOWN}
+        everything[name] = figures
+        cells = (f"{curve.minutes[-1]:.1f}", *(f"{value:.3f}" for value in figures.values()))
+        console.print(name, *cells)
+        table.add_row(name, *cells)
+    console.print(table)
+    record("ablation", compute.device, {"picture": options.picture.name, "rows": everything})
+
+
+if __name__ == "__main__":
+    main()
