@@ -22,9 +22,11 @@ def lightness_classes(image: Tensor) -> Tensor:
     """(N, 3, H, W) -> (N, CLASSES, H, W): the share of each pixel in each class, dark to light.
 
     A pixel's place among the classes is the rank of its blurred luma within the image, so the light
-    and the contrast of a photo do not matter. Pixels of one luma have one rank, their mean: plain
-    ground is of one class, whatever share of the picture it fills. Neighbouring classes overlap
-    linearly. The ranks of the style picture decide what is the same class there.
+    and the contrast of a photo do not matter. Pixels of one luma have one rank, so plain ground is
+    of one class, whatever share of the picture it fills: the highest of their ranks if nothing is
+    lighter, the lowest if nothing is darker. White ground is like the lightest parts of the style
+    picture, not like its middle. Neighbouring classes overlap linearly. The ranks of the style
+    picture decide what is the same class there.
     """
     tones = luma(image)
     deviation = GUIDE_BLUR * min(tones.shape[-2:])
@@ -33,10 +35,12 @@ def lightness_classes(image: Tensor) -> Tensor:
     taps = taps / taps.sum()
     tones = F.pad(tones[:, None], (reach, reach, reach, reach), mode="replicate")
     tones = F.conv2d(F.conv2d(tones, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))
-    levels = (tones * GUIDE_LEVELS).round().flatten(1)
+    levels = (tones * GUIDE_LEVELS).round().flatten(1).float()
     ordered = levels.sort(dim=1).values
     below, up_to = (torch.searchsorted(ordered, levels, right=right) for right in (False, True))
-    rank = (below + up_to) / (2 * levels.shape[1])
+    darkest, lightest = ordered[:, :1], ordered[:, -1:]
+    lightness = (levels - darkest) / (lightest - darkest).clamp_min(1)
+    rank = torch.lerp(below.float(), up_to.float(), lightness) / levels.shape[1]
     place = (CLASSES * rank - 0.5).clamp(0, CLASSES - 1).view_as(tones)
     numbers = torch.arange(CLASSES, device=tones.device).view(1, -1, 1, 1)
     return (1 - (place - numbers).abs()).clamp_min(0)
