@@ -39,7 +39,8 @@ def lightness_classes(image: Tensor) -> Tensor:
     ordered = levels.sort(dim=1).values
     below, up_to = (torch.searchsorted(ordered, levels, right=right) for right in (False, True))
     darkest, lightest = ordered[:, :1], ordered[:, -1:]
-    lightness = (levels - darkest) / (lightest - darkest).clamp_min(1)
+    contrast = lightest - darkest
+    lightness = torch.where(contrast > 0, (levels - darkest) / contrast, 0.5)
     rank = torch.lerp(below.float(), up_to.float(), lightness) / levels.shape[1]
     place = (CLASSES * rank - 0.5).clamp(0, CLASSES - 1).view_as(tones)
     numbers = torch.arange(CLASSES, device=tones.device).view(1, -1, 1, 1)

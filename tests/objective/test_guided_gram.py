@@ -68,20 +68,34 @@ def test_classes_of_a_ramp_follow_its_ranks():
     row = classes[0, :, 128]
     place = (row * torch.arange(CLASSES).view(-1, 1)).sum(0)
     expected = (CLASSES * (torch.arange(256) + 0.5) / 256 - 0.5).clamp(0, CLASSES - 1)
-    assert (place - expected)[40:-40].abs().max() < 0.1  # 64 levels of lightness
+    level = 256 / (0.5 * 64)  # columns of one luma: their rank is one of theirs
+    assert (place - expected)[40:-40].abs().max() < CLASSES * level / 256
     # Light and contrast do not matter, but for the number of levels.
     other = lightness_classes(0.9 * ramp + 0.05)
     assert (other - classes).abs().mean() < 0.03
 
 
-def test_plain_ground_has_one_class_whatever_its_share():
-    """All pixels of one luma have their mean rank."""
-    photo = torch.ones(1, 3, 64, 64)
-    flat = lightness_classes(photo)
+def test_a_flat_photo_is_of_the_middle_classes():
+    flat = lightness_classes(torch.ones(1, 3, 64, 64))
     middle = torch.tensor([0.5 if k in (1, 2) else 0.0 for k in range(CLASSES)])
     assert torch.allclose(flat, middle.view(1, -1, 1, 1).expand_as(flat))
-    photo[..., :32] = 0.1
-    photo = photo + 0.002 * torch.rand(1, 1, 64, 64)  # noise of a camera
-    light = lightness_classes(photo)[0, :, :, 48:]
-    assert torch.allclose(light, light[:, :1, -1:].expand_as(light))
-    assert light[:, 0, 0].argmax() > CLASSES / 2 - 1
+
+
+@pytest.mark.parametrize("share", [24, 48, 72])  # of 96 columns
+def test_white_ground_is_lightest_and_black_ground_darkest(share):
+    """Whatever their share; pixels of one luma have one rank."""
+    photo = torch.full((1, 3, 96, 96), 0.1)
+    photo[..., share:] = 0.9
+    photo = photo + 0.002 * torch.rand(1, 1, 96, 96)  # noise of a camera
+    classes = lightness_classes(photo)[0]
+    far = 12  # from the edge, which is blurred
+    assert torch.equal(classes[-1, :, share + far :].unique(), torch.ones(1))
+    assert torch.equal(classes[0, :, : share - far].unique(), torch.ones(1))
+
+
+def test_grey_ground_keeps_its_mean_rank():
+    photo = torch.full((1, 3, 96, 96), 0.5)
+    photo[..., :24], photo[..., 72:] = 0.0, 1.0
+    middle = lightness_classes(photo)[0, :, :, 40:56]
+    expected = torch.tensor([0.5 if k in (1, 2) else 0.0 for k in range(CLASSES)])
+    assert torch.allclose(middle, expected.view(-1, 1, 1).expand_as(middle), atol=0.1)
