@@ -5,7 +5,7 @@ the sample photos on their light (median CIEDE2000 over twelve lights), and the 
 megapixel. Style pictures are found by their digests. This changes the digests of the style files,
 which the READMEs list.
 
-    python bench/cards.py PHOTOS PICTURES [--count 16]
+    python bench/cards.py PHOTOS PICTURES [--styles STYLE ...] [--count 16]
 """
 
 import argparse
@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("photos", type=Path)
     parser.add_argument("pictures", type=Path, nargs="+")
+    parser.add_argument("--styles", nargs="+", default=[], help="default: all shipped ones")
     parser.add_argument("--count", type=int, default=16)
     options = parser.parse_args()
     compute = choose("cpu")
@@ -50,7 +51,8 @@ def main() -> None:
     }
     table = Table("style", "objective", "lighting spread", "seconds per megapixel")
     everything = {}
-    for path in sorted(shipped("models").glob("*" + SUFFIX)):
+    names = options.styles or [p.stem for p in sorted(shipped("models").glob("*" + SUFFIX))]
+    for path in (shipped("models") / (name + SUFFIX) for name in names):
         style = load_style(str(path), "cpu")
         figures = {
             "objective": round(unseen(style, options.photos, options.count, pictures), 3),
