@@ -3,14 +3,14 @@ import pytest
 import torch
 
 from stylize.errors import DeviceError
-from stylize.network.device import choose, free_memory, has_bf16_units
+from stylize.network.device import available, choose, free_memory, has_bf16_units
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
 
 
 @without_gpu
 def test_forcing_a_missing_gpu_is_an_error():
-    with pytest.raises(DeviceError, match="no CUDA GPU"):
+    with pytest.raises(DeviceError, match="no CUDA GPU here"):
         choose("cuda")
 
 
@@ -71,3 +71,14 @@ def test_a_containers_limit_counts(tmp_path):
     assert free_memory(tmp_path / "cgroup", tmp_path / "self") == 0
     (night / "memory.stat").write_text("nothing known\nat all so far")
     assert free_memory(tmp_path / "cgroup", tmp_path / "self") > 1e6
+
+
+def test_the_cpu_is_the_last_choice():
+    assert available()[-1] == torch.device("cpu")
+    assert choose().device.type == available()[0].type
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "xpu:99", "mps:99"])
+def test_a_gpu_that_is_not_here_is_an_error(device):
+    with pytest.raises(DeviceError, match=r"no (.* )?GPU"):
+        choose(device)
