@@ -116,7 +116,7 @@ def style_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
     picture = StylePicture("A Picture", "A. Painter", "1900", "public domain", "0" * 64)
-    header = StyleHeader("tiny", TINY, TrainConfig(size=256), [picture])
+    header = StyleHeader("tiny", TINY, TrainConfig(steps=100, size=256), [picture])
     save_style(path, build_network(TINY).state_dict(), header)
     return path
 

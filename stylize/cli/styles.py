@@ -110,9 +110,12 @@ def _card(header: StyleHeader, path: Path) -> Table:
         parts = (picture.title, picture.author, picture.year, picture.licence)
         rows.append(("picture", ", ".join(part for part in parts if part) or "not said"))
     start = training.base or "random weights"
+    if training.steps:
+        steps = f"{training.steps} of {training.batch_size} photos, from {printable(start)}"
+        rows += [("steps", steps), ("recipe", _changed_settings(header))]
+    else:
+        rows += [("trained", "elsewhere; imported")]
     rows += [
-        ("steps", f"{training.steps} of {training.batch_size} photos, from {printable(start)}"),
-        ("recipe", _changed_settings(header)),
         ("working scale", f"{header.working_size} px on the short side, as in training"),
         *((name, f"{value:.3g}") for name, value in header.figures.items()),
         ("made by", f"stylize {header.package_version}"),

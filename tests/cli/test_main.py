@@ -27,7 +27,18 @@ def test_help_has_commands_and_an_example():
 
 @pytest.mark.parametrize(
     "command",
-    ["apply", "train", "audit", "job new", "job check", "job run", "styles", "verify", "info"],
+    [
+        "apply",
+        "train",
+        "audit",
+        "job new",
+        "job check",
+        "job run",
+        "styles",
+        "verify",
+        "import",
+        "info",
+    ],
 )
 def test_every_command_has_help(command):
     result = stylize(*command.split(), "--help")
