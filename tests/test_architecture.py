@@ -21,10 +21,13 @@ MAY_IMPORT = {
     "style": {VOCABULARY, "photos", "network", "objective"},
     "training": {VOCABULARY, "photos", "network", "objective", "style"},
     "batch": {VOCABULARY, "photos", "network", "style"},
+    "export": {VOCABULARY, "photos", "network", "style"},
     "consistency": {
         *(VOCABULARY, "photos", "network", "objective", "style", "training", "batch"),
     },
-    "cli": {VOCABULARY, "photos", "network", "style", "training", "batch", "consistency"},
+    "cli": {
+        *(VOCABULARY, "photos", "network", "style", "training", "batch", "consistency", "export"),
+    },
     COMMAND: {"cli"},
 }
 SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module

@@ -19,6 +19,8 @@ def test_help_has_commands_and_an_example():
         "job",
         "styles",
         "verify",
+        "export",
+        "import",
         "info",
         "stylize apply woodblock",
     ):
@@ -36,6 +38,7 @@ def test_help_has_commands_and_an_example():
         "job run",
         "styles",
         "verify",
+        "export",
         "import",
         "info",
     ],
