@@ -17,7 +17,7 @@ from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
 from stylize.network.architectures import ready
 from stylize.network.buffers import make_buffer
-from stylize.network.device import Compute, choose
+from stylize.network.device import Compute, choose, has_own_memory
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
@@ -241,7 +241,8 @@ class Style:
         return self._stream(view, run, look).advance
 
     def _count_strips(self, size: tuple[int, int], look: Look) -> int:
-        return count_strips(size, plain=look.plain, on_gpu=self.compute.device.type == "cuda")
+        on_gpu = has_own_memory(self.compute.device)
+        return count_strips(size, plain=look.plain, on_gpu=on_gpu)
 
     def _stream(self, view: View, run: Run, look: Look) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
@@ -286,7 +287,7 @@ def _finish(photo: Photo, painted: Rows, look: Look, strips: int) -> Image.Image
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:
     """Load a style by name (shipped, or in `./styles`) or by the path of its file.
 
-    `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32 or bf16.
+    `device` is auto, cpu, cuda, cuda:N, xpu or mps; `precision` is auto, fp32 or bf16.
 
     Raises:
         StyleFileError: there is no such style (the hint suggests names), or its file is damaged.

@@ -22,7 +22,9 @@ from stylize.network.style_file import save_style
 from stylize.network.style_header import StyleHeader, StylePicture
 
 ROOT = Path(__file__).parent.parent
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = torch.device(
+    os.environ.get("STYLIZE_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+)
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
 TINY = NetworkConfig(

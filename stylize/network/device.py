@@ -92,6 +92,11 @@ def available() -> list[torch.device]:
     return [*found, torch.device("cpu")]
 
 
+def has_own_memory(device: torch.device) -> bool:
+    """Whether `device` has memory beside the host's. Apple's GPUs share it, as the CPU does."""
+    return device.type not in ("cpu", "mps")
+
+
 def has_bf16_units(device: torch.device) -> bool:
     """Whether `device` computes bf16 in hardware (emulation is slow).
 

@@ -12,9 +12,9 @@ LEAST = 8  # pixels of a side
 class JohnsonNet(nn.Module):
     """The network of Johnson et al. 2016 (supplementary material) with instance norm.
 
-    Parameter names and arithmetic match the widely used PyTorch example (`fast_neural_style`), whose
-    checkpoints `stylize import` reads. Inside, pixels are 0..255. In training, the output is not clipped to [0, 1], so that values
-    outside still get gradients.
+    Parameter names and arithmetic match the widely used PyTorch example (`fast_neural_style`),
+    whose checkpoints `stylize import` reads. Inside, pixels are 0..255. In training, the output is
+    not clipped to [0, 1], so that values outside still get gradients.
     """
 
     def __init__(self) -> None:
