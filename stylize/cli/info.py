@@ -4,9 +4,11 @@ import platform
 import re
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 from stylize import __version__
 from stylize.assets import LOCAL_STYLES, shipped, style_files
+from stylize.cli.defaults import find_defaults
 from stylize.cli.terminal import out, print_line, shown
 from stylize.errors import StylizeError, install
 
@@ -20,7 +22,7 @@ _REQUIREMENT = re.compile(r"([\w.-]+).*; *extra *== *['\"](\w+)['\"]")
 def info() -> None:
     """Print versions, devices, memory, styles and optional parts, to paste into a bug report.
 
-    The only path in it is that of the shipped styles.
+    The only paths in it are those of the shipped styles and of your settings.
     """
     rows = [*_versions(), *_devices(), *_styles(), *_parts()]
     width = max(len(name) for name, _ in rows)
@@ -63,6 +65,7 @@ def _styles() -> Iterator[tuple[str, str]]:
     models = shipped("models")
     own = [name for name, folder in places.items() if folder != models]
     yield "shipped styles", f"{len(places) - len(own)}, in {models}"
+    yield "own settings", str(find_defaults(Path.cwd()) or "none")
     yield "own styles", f"{len(own)} in {LOCAL_STYLES}/" + (f": {', '.join(own)}" if own else "")
 
 
