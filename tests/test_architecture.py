@@ -34,14 +34,8 @@ MAY_IMPORT = {
 SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
 WITHOUT_TORCH = (
     *("assets", "config", "errors", "events", "files", "settings", "cli.main"),
-    *(
-        "photos.exif",
-        "photos.metadata",
-        "network.style_header",
-        "network.style_card",
-        "training.recipe",
-    ),
-    *("batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
+    *("photos.exif", "photos.metadata", "network.style_header", "network.style_card"),
+    *("training.recipe", "batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
 )
 MOST_FILES_IN_ROOT = 10
 MOST_LINES = 320

@@ -73,12 +73,12 @@ class Style(core.Style):
         if isinstance(picture, Image.Image):
             return super().stylize(picture, look, max_memory)
         if isinstance(picture, Tensor):
-            array = picture.detach().cpu().movedim(0, -1).numpy() if picture.ndim == 3 else None
-            if array is None:
+            if picture.ndim != 3:
                 raise UsageError(f"the picture is {tuple(picture.shape)}, not (3, H, W)")
-            return (
-                torch.from_numpy(self.stylize(array, look, max_memory)).movedim(-1, 0).to(picture)
-            )
+            known = picture.float() if picture.is_floating_point() else picture  # NumPy lacks bf16
+            array = known.detach().cpu().movedim(0, -1).numpy()
+            painted = torch.from_numpy(self.stylize(array, look, max_memory))
+            return painted.movedim(-1, 0).to(picture)
         if picture.ndim != 3:
             raise UsageError(f"the picture is {picture.shape}, not (H, W, 3)")
         result = super().stylize(to_picture(_to_tensors(picture)[0]), look, max_memory)

@@ -63,7 +63,7 @@ def apply(
         bool,
         typer.Option(
             "--cut-out",
-            help="Stylize the product only; make the rest transparent (PNG, WebP, AVIF, TIFF).",
+            help="Stylize the product only; make the rest transparent (PNG, WebP, AVIF, HEIC, TIFF).",
             rich_help_panel=LOOK,
         ),
     ] = False,

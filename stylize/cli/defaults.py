@@ -41,9 +41,10 @@ def find_defaults(start: Path) -> Path | None:
 
 def _of_project(path: Path) -> bool:
     try:
-        return "stylize" in read_toml(path, HINT)[1].get("tool", {})
-    except (UsageError, TypeError):  # a file that is not ours to judge
+        tools = read_toml(path, HINT)[1].get("tool")
+    except UsageError:  # a file that is not ours to judge
         return False
+    return isinstance(tools, dict) and isinstance(tools.get("stylize"), dict)
 
 
 def names_of(context: typer.Context, without: Iterable[str] = NEVER) -> dict[str, str]:
@@ -80,7 +81,7 @@ def _use(context: typer.Context, given: Path | None) -> Path | None:
         return None
     _, tables = read_toml(path, HINT)
     if path.name == PROJECT:
-        tables = tables.get("tool", {}).get("stylize", {})
+        tables = tables["tool"]["stylize"] if _of_project(path) else {}
     for name in tables:
         if name not in COMMANDS:
             hint = suggest(name, COMMANDS, "it may have [apply] and [train]")

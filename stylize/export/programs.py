@@ -13,7 +13,7 @@ from stylize.network.instance_norm.torch_backend import moments_definition, norm
 # Of the inputs that a program is traced with: batch, height, width. No two are equal, and no size
 # is a multiple of what networks pad to, so that nothing is taken for a constant.
 TRACED = (2, 50, 67)
-LEAST = 2  # times as large as its painting, a photo is traced
+GROWTH = 2  # of a painting, up to the photo it is traced with
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Part:
 
     def example(self, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
         """Random inputs; a painting has about half the photo's size."""
-        sizes = {"photo": (height, width), "painting": (height // LEAST, width // LEAST)}
+        sizes = {"photo": (height, width), "painting": (height // GROWTH, width // GROWTH)}
         return tuple(torch.rand(batch, 3, *sizes[name]) for name in self.inputs)
 
 

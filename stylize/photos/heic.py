@@ -12,7 +12,7 @@ from stylize.errors import ImageError, UsageError, install
 
 KIND = "HEIF"  # Pillow's name of the format
 # ISO 14496-12, section 4.3: the brand of a file, after its first box's size and type.
-_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
 _LOSSLESS = -1  # of pillow-heif's qualities
 
 

@@ -122,7 +122,7 @@ def _read(path: Path) -> Mapping[Any, Any]:
             file.seek(0)
             content = torch.load(file, map_location="cpu", weights_only=True)
     except OSError as error:
-        raise StyleFileError(f"{path}: {error.strerror}", HINT) from error
+        raise StyleFileError(f"{path}: {error.strerror or 'cannot be read'}", HINT) from error
     except StyleFileError:
         raise
     except Exception as error:  # torch and zipfile raise all kinds on damaged files

@@ -33,6 +33,7 @@ def test_every_kind_of_picture_comes_back_as_its_kind(style):
     assert np.abs(shares * 255 - expected).max() < 1e-4
     tensor = torch.from_numpy(levels.copy()).movedim(-1, 0)
     assert torch.equal(style.stylize(tensor), torch.from_numpy(expected.copy()).movedim(-1, 0))
+    assert style.stylize((tensor / 255).bfloat16()).dtype == torch.bfloat16
     whole = style.stylize(tensor / 255)
     assert whole.dtype == torch.float32
     assert (whole.movedim(0, -1) * 255 - torch.from_numpy(expected.copy())).abs().max() < 1e-3

@@ -11,6 +11,8 @@ import pytest
 from conftest import draw_picture
 from PIL import Image, ImageCms
 
+from stylize.batch.apply import apply
+from stylize.config import ApplyConfig, Look
 from stylize.photos.decoder import UPRIGHT, measure, read_photo, read_picture
 from stylize.photos.encoder import encode
 from stylize.photos.metadata import Metadata
@@ -179,6 +181,31 @@ def test_quality_is_what_the_encoder_is_given():
     picture = draw_picture(0)
     sizes = [len(encode([picture], Picture((Photo(picture),)), ".heic", q)[0]) for q in (20, 95)]
     assert sizes[0] * 2 < sizes[1]
+
+
+def test_a_phones_photo_goes_through_apply_and_back(tmp_path, style_file):
+    """Display P3, on its side, as HEIC; at strength 0, so that the result is known."""
+    (tmp_path / "in").mkdir()
+    levels = np.array([[200, 90, 80], [100, 180, 110], [90, 100, 190], [128, 128, 128]], np.uint8)
+    patches = levels.reshape(2, 2, 3).repeat(32, axis=0).repeat(24, axis=1)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Phone"
+    options = {"exif": exif.tobytes(), "icc_profile": display_p3(), "matrix_coefficients": 0}
+    path = saved(tmp_path / "in" / "a.heic", Image.fromarray(patches), **options)
+    look = Look(strength=0)
+    config = ApplyConfig(device="cpu", precision="fp32", look=look, format="heic", quality=100)
+    *_, done = apply(str(style_file), [tmp_path / "in"], tmp_path / "out", config)
+    assert (done.done, done.failed) == (1, 0)
+    with (tmp_path / "out" / "a.heic").open("rb") as file:
+        found = read_picture(Path("a.heic"), file, 1e6)
+    assert found.frames[0].size == (64, 48)  # 48 x 64, turned
+    tags = Image.Exif()
+    tags.load(found.metadata.exif)
+    assert (tags[0x0112], tags[0x010F]) == (1, "Phone")
+    before = np.asarray(read_photo(path).rgb, float)
+    difference = np.abs(np.asarray(found.frames[0].rgb, float) - before)
+    assert difference[8:16, 8:24].max() <= 2  # within a patch
+    assert difference[32:40, 40:56].max() <= 2
 
 
 def test_without_the_part_the_command_is_named(tmp_path, style_file):
