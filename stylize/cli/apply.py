@@ -63,7 +63,7 @@ def apply(
         bool,
         typer.Option(
             "--cut-out",
-            help="Stylize the product only; make the rest transparent (PNG, WebP, AVIF, HEIC, TIFF).",
+            help="Stylize the product only; the rest becomes transparent (not in JPEG and BMP).",
             rich_help_panel=LOOK,
         ),
     ] = False,
