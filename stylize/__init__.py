@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from stylize.api.style import Style, load_style
     from stylize.config import ApplyConfig, NetworkConfig, TrainConfig
     from stylize.errors import StylizeError
-    from stylize.style import Style, load_style
 
 __all__ = [
     "ApplyConfig",
@@ -30,10 +30,10 @@ __all__ = [
 _HOME = {
     "ApplyConfig": "config",
     "NetworkConfig": "config",
-    "Style": "style",
+    "Style": "api.style",
     "StylizeError": "errors",
     "TrainConfig": "config",
-    "load_style": "style",
+    "load_style": "api.style",
 }
 
 

@@ -17,7 +17,7 @@ ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
 # Architecture -> the usual size of crops and style picture in training, in pixels.
 TRAINING_SIZES = {DRAFT_REVISE: (320, 160), "quarter": (256, 512), "johnson": (256, 512)}
 PRECISIONS = (AUTO, "fp32", "bf16")
-OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "tiff")
+OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "heic", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 LEAST_SIZE = 32  # pixels, of a training crop
 STATISTICS = ("exact", "thumbnail")
@@ -27,7 +27,7 @@ STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
 NORM_BACKENDS = (AUTO, "torch", "triton")
 NORM_VARIABLE = "STYLIZE_NORM"  # environment variable: a norm backend, for the whole process
 
-DEVICE_HELP = "auto, cpu, cuda or cuda:N."
+DEVICE_HELP = "auto, cpu, cuda, cuda:N, xpu (Intel) or mps (Apple)."
 PRECISION_HELP = "auto, fp32 or bf16 (auto: bf16 where the hardware computes in it)."
 
 # Headings in `--help`.
@@ -258,7 +258,7 @@ class ApplyConfig(Settings):
     )
     format: str = option("keep", f"{', '.join(OUTPUT_FORMATS)}.", FILES, choices=OUTPUT_FORMATS)
     quality: int | None = option(
-        None, "1 to 100, for JPEG (default 95), WebP (95) and AVIF (90).", FILES, least=1, most=100
+        None, "1 to 100: JPEG (default 95), WebP (95), AVIF, HEIC (90).", FILES, least=1, most=100
     )
     name: str = option(
         "{stem}{suffix}", "Pattern of file names, such as {stem}-{style}{suffix}.", FILES

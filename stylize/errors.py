@@ -40,6 +40,11 @@ class TrainingError(StylizeError):
     """A training that cannot continue: no usable photos, or a loss that is not finite."""
 
 
+def install(extra: str) -> str:
+    """The command that adds an optional part (an extra in pyproject.toml)."""
+    return f'pip install "stylize[{extra}]"'
+
+
 def suggest(name: str, known: Iterable[str], otherwise: str) -> str:
     """A hint with the known names most like `name`, or `otherwise`."""
     near = get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)

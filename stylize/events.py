@@ -78,6 +78,15 @@ class FileWritten(Event):
 
 
 @dataclass(frozen=True)
+class PartChecked(Event):
+    """A part of an exported style (empty: all of it) has been run; its largest `difference` from
+    the style's network, in grey levels."""
+
+    part: str
+    difference: float
+
+
+@dataclass(frozen=True)
 class TrainingStopped(Event):
     """Training has stopped on request, with a checkpoint in `folder`."""
 

@@ -27,6 +27,9 @@ FORMATS = {
     ".tiff": "TIFF",
     ".gif": "GIF",
     ".bmp": "BMP",
+    ".heic": "HEIF",
+    ".heif": "HEIF",
+    ".hif": "HEIF",
 }
 # The same for formats that can be read. Not PostScript, for which Pillow starts another program.
 READABLE = FORMATS | {
@@ -36,6 +39,9 @@ READABLE = FORMATS | {
     ".pbm": "PPM",
     ".pnm": "PPM",
     ".ico": "ICO",
+    # Camera raw, for which `photos.raw` makes a format of Pillow's.
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf"), "RAW"),
+    **dict.fromkeys((".rw2", ".pef", ".srw"), "RAW"),
 }
 
 MOST_TOML = 1 << 20  # bytes

@@ -1,11 +1,11 @@
-"""A style ready for use: tensor -> tensor, picture -> picture. The public API."""
+"""A style ready for use: tensor -> tensor, picture -> picture."""
 
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import torch
 from PIL import Image
@@ -17,7 +17,7 @@ from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
 from stylize.network.architectures import ready
 from stylize.network.buffers import make_buffer
-from stylize.network.device import Compute, choose
+from stylize.network.device import Compute, choose, has_own_memory
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
@@ -50,19 +50,36 @@ class Style:
         """`path` is the style's file, for what only `Look.refine` needs."""
         self.header = header
         self.compute = compute
-        self._path = path
+        self.path = path
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         self._network = ready(network, compute)
 
+    @classmethod
+    def load(cls, style: str, device: str = "auto", precision: str = "auto") -> Self:
+        """Load a style by name (shipped, or in `./styles`) or by the path of its file.
+
+        `device` is auto, cpu, cuda, cuda:N, xpu or mps; `precision` is auto, fp32 or bf16.
+
+        Raises:
+            StyleFileError: there is no such style (the hint suggests names), or its file is
+                damaged.
+            DeviceError: the device, the precision or the norm backend is not available.
+        """
+        compute = choose(device, precision)
+        backend(compute.device.type)  # one that is forced and cannot run is an error now
+        path = find_style(style)
+        network, header = load_network(path)
+        return cls(network, header, compute, path)
+
     @cached_property
     def _refiner(self) -> Refiner:
         """Raises UsageError: the style was made without what a draft can be refined towards."""
-        kept = read_targets(self._path) if self._path and self._drafts else {}
-        if not kept or not self._path:
+        kept = read_targets(self.path) if self.path and self._drafts else {}
+        if not kept or not self.path:
             hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
-        return Refiner(kept, self._path, self.header.training, self.compute.device)
+        return Refiner(kept, self.path, self.header.training, self.compute.device)
 
     def check(self, look: Look) -> None:
         """Raises UsageError: this style cannot do what `look` asks for."""
@@ -241,7 +258,8 @@ class Style:
         return self._stream(view, run, look).advance
 
     def _count_strips(self, size: tuple[int, int], look: Look) -> int:
-        return count_strips(size, plain=look.plain, on_gpu=self.compute.device.type == "cuda")
+        on_gpu = has_own_memory(self.compute.device)
+        return count_strips(size, plain=look.plain, on_gpu=on_gpu)
 
     def _stream(self, view: View, run: Run, look: Look) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
@@ -284,16 +302,5 @@ def _finish(photo: Photo, painted: Rows, look: Look, strips: int) -> Image.Image
 
 
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:
-    """Load a style by name (shipped, or in `./styles`) or by the path of its file.
-
-    `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32 or bf16.
-
-    Raises:
-        StyleFileError: there is no such style (the hint suggests names), or its file is damaged.
-        DeviceError: the device, the precision or the norm backend is not available.
-    """
-    compute = choose(device, precision)
-    backend(compute.device.type)  # one that is forced and cannot run is an error now
-    path = find_style(style)
-    network, header = load_network(path)
-    return Style(network, header, compute, path)
+    """`Style.load`."""
+    return Style.load(style, device, precision)

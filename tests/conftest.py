@@ -22,7 +22,9 @@ from stylize.network.style_file import save_style
 from stylize.network.style_header import StyleHeader, StylePicture
 
 ROOT = Path(__file__).parent.parent
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+DEVICE = torch.device(
+    os.environ.get("STYLIZE_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+)
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
 TINY = NetworkConfig(
@@ -116,7 +118,7 @@ def style_file(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
     picture = StylePicture("A Picture", "A. Painter", "1900", "public domain", "0" * 64)
-    header = StyleHeader("tiny", TINY, TrainConfig(size=256), [picture])
+    header = StyleHeader("tiny", TINY, TrainConfig(steps=100, size=256), [picture])
     save_style(path, build_network(TINY).state_dict(), header)
     return path
 

@@ -21,17 +21,21 @@ MAY_IMPORT = {
     "style": {VOCABULARY, "photos", "network", "objective"},
     "training": {VOCABULARY, "photos", "network", "objective", "style"},
     "batch": {VOCABULARY, "photos", "network", "style"},
+    "api": {VOCABULARY, "photos", "network", "style", "batch"},
+    "export": {VOCABULARY, "photos", "network", "style"},
     "consistency": {
         *(VOCABULARY, "photos", "network", "objective", "style", "training", "batch"),
     },
-    "cli": {VOCABULARY, "photos", "network", "style", "training", "batch", "consistency"},
+    "cli": {
+        *(VOCABULARY, "photos", "network", "style", "training", "batch", "consistency", "export"),
+    },
     COMMAND: {"cli"},
 }
 SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
 WITHOUT_TORCH = (
     *("assets", "config", "errors", "events", "files", "settings", "cli.main"),
-    *("photos.exif", "photos.metadata", "network.style_header", "training.recipe"),
-    *("batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
+    *("photos.exif", "photos.metadata", "network.style_header", "network.style_card"),
+    *("training.recipe", "batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
 )
 MOST_FILES_IN_ROOT = 10
 MOST_LINES = 320

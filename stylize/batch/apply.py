@@ -11,6 +11,7 @@ from stylize.batch.plan import Plan
 from stylize.batch.tasks import Recipe, list_tasks, prepare
 from stylize.config import ApplyConfig
 from stylize.files import make_folder
+from stylize.photos.heic import need_heic
 from stylize.style import Style, load_style
 
 
@@ -29,10 +30,12 @@ def apply(
     do files that stylize did not write, unless `config.overwrite`.
 
     Raises:
-        UsageError: the style, an input, the output folder or the device cannot be used, or another
-            run is writing into the output folder.
+        UsageError: the style, an input, the output folder, the device or the format cannot be used,
+            or another run is writing into the output folder.
     """
     config = config or ApplyConfig()
+    if config.format == "heic":
+        need_heic()
     plan, recipe = prepare(style, inputs, output, config, listed)
     loaded = load_style(style, config.device, config.precision)
     loaded.check(config.look)

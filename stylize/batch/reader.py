@@ -121,7 +121,7 @@ class Reader:
             aside += MASKING * pixels
         if task.mask is not None:
             aside += measure(task.mask).decoding
-        if FORMATS[task.job.target.suffix.lower()] == "AVIF":
+        if FORMATS[task.job.target.suffix.lower()] in ("AVIF", "HEIF"):
             aside = max(aside, ENCODING_AVIF * pixels)
 
         def whole(frame: Need) -> Need:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from stylize import events
 from stylize.cli import options, terminal
+from stylize.cli.defaults import Defaults
 from stylize.cli.terminal import ProgressBar, count, print_line, shown
 from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look
 from stylize.errors import UsageError
@@ -62,7 +63,7 @@ def apply(
         bool,
         typer.Option(
             "--cut-out",
-            help="Stylize the product only; make the rest transparent (PNG, WebP, AVIF, TIFF).",
+            help="Stylize the product only; the rest becomes transparent (not in JPEG and BMP).",
             rich_help_panel=LOOK,
         ),
     ] = False,
@@ -74,6 +75,7 @@ def apply(
             rich_help_panel=MACHINE,
         ),
     ] = AUTO,
+    defaults: Defaults = None,
     norm: options.Norm = AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print failures only.")] = False,
     verbose: Annotated[
@@ -117,6 +119,8 @@ def apply(
         elif quiet:
             stream = print_failures(running, terminal.err)
         else:
+            if verbose and defaults is not None:
+                print_line(terminal.out, f"settings from {shown(defaults)}", "dim")
             stream = print_progress(running, terminal.out, verbose=verbose)
         for event in stream:
             if isinstance(event, events.ApplyDone):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from stylize import __version__
-from stylize.cli import apply, audit, job, styles, train
+from stylize.cli import apply, audit, export, import_model, info, job, styles, train
 from stylize.cli.options import WRONG_USAGE
 from stylize.cli.terminal import FIRST, print_error
 from stylize.errors import StylizeError
@@ -30,6 +30,9 @@ app.command(epilog=audit.EPILOG)(audit.audit)
 app.add_typer(job.app)
 app.command(epilog=styles.EPILOG)(styles.styles)
 app.command(epilog=styles.VERIFY_EPILOG)(styles.verify)
+app.command(epilog=export.EPILOG)(export.export)
+app.command("import", epilog=import_model.EPILOG)(import_model.import_model)
+app.command(epilog=info.EPILOG)(info.info)
 
 
 def main() -> None:

@@ -13,10 +13,11 @@ from tqdm import tqdm
 from stylize.assets import find_style, shipped, style_files
 from stylize.cli import options, terminal
 from stylize.cli.terminal import out, shown
-from stylize.config import ARCHITECTURES, AUTO, TRAINING_SIZES, TrainConfig
+from stylize.config import AUTO
 from stylize.errors import StyleFileError, UsageError
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
-from stylize.network.style_header import StyleHeader, printable, read_header
+from stylize.network.style_card import card
+from stylize.network.style_header import StyleHeader, read_header
 
 EPILOG = (
     "Examples:\n\n"
@@ -27,11 +28,6 @@ EPILOG = (
 VERIFY_EPILOG = "Examples:\n\nstylize verify\n\nstylize verify woodblock --device cuda --json"
 
 NAME_WIDTH = 16  # characters
-# The settings of a training that its card shows, where they are not the defaults.
-CARD_SETTINGS = (
-    *("style_size", "content_weight", "style_weight", "palette_weight", "tone_weight"),
-    *("even_weight", "tv_weight", "keep_weight", "size", "lighting", "lr", "seed"),
-)
 
 
 def styles(
@@ -104,37 +100,10 @@ def _list(files: dict[str, Path]) -> Table:
 
 def _card(header: StyleHeader, path: Path) -> Table:
     """All that a style's file says of it."""
-    training, table = header.training, Table(show_header=False)
-    rows = [("style", header.name), ("file", shown(path)), ("licence", header.licence)]
-    for picture in header.pictures:
-        parts = (picture.title, picture.author, picture.year, picture.licence)
-        rows.append(("picture", ", ".join(part for part in parts if part) or "not said"))
-    start = training.base or "random weights"
-    rows += [
-        ("steps", f"{training.steps} of {training.batch_size} photos, from {printable(start)}"),
-        ("recipe", _changed_settings(header)),
-        ("working scale", f"{header.working_size} px on the short side, as in training"),
-        *((name, f"{value:.3g}") for name, value in header.figures.items()),
-        ("made by", f"stylize {header.package_version}"),
-    ]
-    for name, text in rows:
+    table = Table(show_header=False)
+    for name, text in (("style", header.name), ("file", shown(path)), *card(header)):
         table.add_row(name, Text(text, overflow="fold"))
     return table
-
-
-def _changed_settings(header: StyleHeader) -> str:
-    """What differs from the defaults, as options of `stylize train`."""
-    training, architecture = header.training, header.network.architecture
-    size, style_size = TRAINING_SIZES[architecture]
-    usual = TrainConfig(size=size, style_size=style_size)
-    changed = [f"--architecture {architecture}"] if architecture != ARCHITECTURES[0] else []
-    changed += [
-        f"--{name.replace('_', '-')} {getattr(training, name):g}"
-        for name in CARD_SETTINGS
-        if getattr(training, name) != getattr(usual, name)
-    ]
-    changed += [f"--layer-weight {key}={value:g}" for key, value in training.layer_weights.items()]
-    return " ".join(changed) or "the defaults"
 
 
 def verify(

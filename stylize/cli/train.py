@@ -19,6 +19,7 @@ from rich.text import Text
 from stylize import events
 from stylize.assets import LOCAL_STYLES, SCRATCH
 from stylize.cli import options, terminal
+from stylize.cli.defaults import NEVER, Defaults, as_parameters, names_of
 from stylize.cli.terminal import FIRST, err, print_line, shown
 from stylize.config import AUTO, NORM_VARIABLE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
@@ -38,31 +39,16 @@ EPILOG = (
 STOPPING = "stopping after this step (press again to stop at once and lose it) ..."
 LINES_PER_TRAINING = 50  # where the output is not a terminal
 
-# A recipe says what a training is, not how it is started.
-_NOT_IN_RECIPES = ("recipe", "resume", "overwrite", "json", "log_dir", "help")
+_NOT_IN_RECIPES = (*NEVER, "log_dir")  # how a training is started, not what it is
 
 
 def _use_recipe(context: typer.Context, path: Path | None) -> Path | None:
     """Make the file's settings the defaults; the command line wins over them."""
     if path is not None:
-        names = {word: name for name, word in _recipe_names(context).items()}
-        flags = {p.name for p in context.command.params if getattr(p, "is_flag", False)}
-        settings = read_recipe(path, names)
-        for word, value in settings.items():
-            if isinstance(value, bool) != (names[word] in flags):
-                hint = "true or false" if names[word] in flags else "as on the command line"
-                raise UsageError(f"{path}: {word} is {value!r}", f"give it a value {hint}")
-        context.default_map = {names[word]: value for word, value in settings.items()}
+        names = names_of(context, _NOT_IN_RECIPES)
+        found = as_parameters(context, path, read_recipe(path, names.values()), names)
+        context.default_map = {**(context.default_map or {}), **found}
     return path
-
-
-def _recipe_names(context: typer.Context) -> dict[str, str]:
-    """Parameter -> its name in a recipe: that of the option, without dashes."""
-    return {
-        parameter.name: max(parameter.opts, key=len).lstrip("-")
-        for parameter in context.command.params
-        if parameter.name and parameter.name not in _NOT_IN_RECIPES
-    }
 
 
 @options.with_settings(TrainConfig, NetworkConfig, Card)
@@ -111,6 +97,7 @@ def train(
             help="Weight of one style layer, relu1_2 (fine) to relu4_3 (coarse). Repeatable.",
         ),
     ] = None,
+    defaults: Defaults = None,
     norm: options.Norm = AUTO,
     log_dir: Annotated[Path | None, typer.Option(help="Folder for TensorBoard logs.")] = None,
     resume: Annotated[
@@ -134,7 +121,8 @@ def train(
         layer_weights=_parse_layer_weights(layer_weight or []),
         **TrainConfig.own(settings),
     )
-    used = {word: context.params[name] for name, word in _recipe_names(context).items()}
+    names = names_of(context, _NOT_IN_RECIPES)
+    used = {word: context.params[name] for name, word in names.items()}
     if Path(base).is_file():
         used["from"] = Path(base)
     os.environ[NORM_VARIABLE] = norm
@@ -161,6 +149,8 @@ def train(
         elif json:
             printed = terminal.print_json(running)
         else:
+            if defaults is not None:
+                print_line(terminal.out, f"settings from {shown(defaults)}", "dim")
             printed = print_progress(running, terminal.out)
         stopped = False
         for event in printed:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylize.errors import UsageError
+from stylize.errors import UsageError, install
 from stylize.objective.vgg import VGG16Features
 from stylize.objective.vgg_statistics import Statistics, channel_statistics
 from stylize.photos.masks import product_mask
@@ -41,8 +41,7 @@ def need_colours() -> None:
     try:
         import skimage.color  # noqa: F401
     except ImportError as error:
-        hint = 'pip install "stylize[audit]"'
-        raise UsageError("measuring colours needs scikit-image", hint) from error
+        raise UsageError("measuring colours needs scikit-image", install("audit")) from error
 
 
 def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:

@@ -14,6 +14,8 @@ from stylize.network.instance_norm.ops import backend
 
 CGROUP = Path("/sys/fs/cgroup")  # version 2: the limit of a container
 
+GPUS = {"cuda": "CUDA GPU", "xpu": "Intel GPU", "mps": "Apple GPU"}  # the preferred kind first
+
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -31,8 +33,11 @@ class Compute:
     @property
     def detail(self) -> str:
         """The hardware in words."""
-        if self.device.type == "cuda":
-            return torch.cuda.get_device_name(self.device)
+        if self.device.type == "mps":
+            return "Apple GPU"
+        if self.device.type != "cpu":
+            name: str = torch.get_device_module(self.device).get_device_name(self.device)
+            return name
         return f"{torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
     def describe(self) -> Backend:
@@ -42,8 +47,11 @@ class Compute:
 
     def peak_memory(self) -> int:
         """The peak memory of this process so far, in bytes: on the GPU, or resident on the host."""
-        if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
+        if self.device.type == "mps":
+            return torch.mps.driver_allocated_memory()
+        if self.device.type != "cpu":
+            on_gpu: int = torch.get_device_module(self.device).max_memory_allocated(self.device)
+            return on_gpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
@@ -51,43 +59,64 @@ class Compute:
 def choose(device: str = "auto", precision: str = "auto") -> Compute:
     """Turn `--device` and `--precision` into a `Compute`.
 
-    `auto` takes a CUDA GPU if there is one, and bf16 where the hardware computes in it.
+    `auto` takes the best GPU (`available`), and bf16 where the hardware computes in it.
 
     Raises DeviceError: the device is not available here, or a name is unknown.
     """
     if precision not in ("auto", *_DTYPES):
         raise DeviceError(f"precision is {precision!r}", f"choose auto, {', '.join(_DTYPES)}")
-    if device == "auto":
-        chosen = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    else:
-        chosen = _parse(device)
-    if chosen.type == "cuda":
-        if not torch.cuda.is_available():
-            raise DeviceError("no CUDA GPU here", "use --device cpu, or auto")
-        if chosen.index is not None and chosen.index >= torch.cuda.device_count():
-            raise DeviceError(
-                f"no GPU {chosen.index}: there are {torch.cuda.device_count()}",
-                "GPUs are counted from cuda:0",
-            )
+    here = available()
+    chosen = torch.device(here[0].type) if device == "auto" else _parse(device)
+    same_kind = [each for each in here if each.type == chosen.type]
+    if not same_kind:
+        hint = "use --device cpu, or auto; `stylize info` lists the devices"
+        raise DeviceError(f"no {GPUS[chosen.type]} here", hint)
+    if chosen.index is not None and chosen not in same_kind:
+        raise DeviceError(
+            f"no GPU {chosen.index}: there are {len(same_kind)}",
+            f"GPUs are counted from {chosen.type}:0",
+        )
     if precision == "auto":
         precision = "bf16" if has_bf16_units(chosen) else "fp32"
     return Compute(chosen, _DTYPES[precision])
 
 
+def available() -> list[torch.device]:
+    """Every device that can be chosen here: the preferred kind of GPU first, the CPU last."""
+    found = [
+        torch.device(kind, index)
+        for kind in GPUS
+        if torch.get_device_module(kind).is_available()
+        for index in range(torch.get_device_module(kind).device_count())
+    ]
+    return [*found, torch.device("cpu")]
+
+
+def has_own_memory(device: torch.device) -> bool:
+    """Whether `device` has memory beside the host's. Apple's GPUs share it, as the CPU does."""
+    return device.type not in ("cpu", "mps")
+
+
 def has_bf16_units(device: torch.device) -> bool:
-    """Whether `device` computes bf16 in hardware (emulation is slow)."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    """Whether `device` computes bf16 in hardware (emulation is slow).
+
+    Of an Apple GPU, torch does not say; the first generation has none.
+    """
+    if device.type in ("cuda", "xpu"):
+        module = torch.get_device_module(device)
+        return bool(module.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return False
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _parse(device: str) -> torch.device:
-    hint = "choose auto, cpu, cuda or cuda:N"
+    hint = "choose auto, cpu, cuda, cuda:N, xpu or mps"
     try:
         parsed = torch.device(device)
     except RuntimeError as error:
         raise DeviceError(f"no device is called {device!r}", hint) from error
-    if parsed.type not in ("cpu", "cuda") or (parsed.type == "cpu" and parsed.index):
+    if parsed.type not in ("cpu", *GPUS) or (parsed.type == "cpu" and parsed.index):
         raise DeviceError(f"device {device!r} is not supported", hint)
     return parsed
 

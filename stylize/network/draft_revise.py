@@ -97,11 +97,12 @@ class DraftReviseNet(nn.Module):
             return self._draft(image, mask, seeds)
         if part:
             assert painting is not None  # noqa: S101 for the type checker
-            return self._double(part, painting, image, mask, seeds)
+            return revised(self.get_submodule(part), painting, image, mask, seeds)
         photos, masks = self._levels(image, mask, stroke)
         painted = self._draft(photos[0], masks[0], seeds) if painting is None else painting
         for level, (photo, weights) in enumerate(zip(photos[1:], masks[1:], strict=True)):
-            painted = self._double(PARTS[min(level, 1) + 1], painted, photo, weights, seeds)
+            reviser = self.get_submodule(PARTS[min(level, 1) + 1])
+            painted = revised(reviser, painted, photo, weights, seeds)
         return resize_as(painted, image)
 
     def paint_draft(
@@ -122,18 +123,19 @@ class DraftReviseNet(nn.Module):
         masks = [None] * len(sizes) if mask is None else pyramid(mask, sizes)
         return pyramid(image, sizes), masks
 
-    def _double(
-        self,
-        part: str,
-        painting: Tensor,
-        photo: Tensor,
-        mask: Tensor | None,
-        seeds: Tensor | None,
-    ) -> Tensor:
-        # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
-        soft = blur(painting, BINOMIAL, wrap=self.training)
-        result: Tensor = self.get_submodule(part)(photo, resize_as(soft, photo), mask, seeds)
-        return result
+
+def revised(
+    part: nn.Module,
+    painting: Tensor,
+    photo: Tensor,
+    mask: Tensor | None = None,
+    seeds: Tensor | None = None,
+) -> Tensor:
+    """The painting, (N, 3, h, w), enlarged to the size of the photo and revised by that part."""
+    # A grid of 4 pixels, as the stages of a network leave it, would grow with the picture.
+    soft = blur(painting, BINOMIAL, wrap=part.training)
+    result: Tensor = part(photo, resize_as(soft, photo), mask, seeds)
+    return result
 
 
 def standardized(photo: Tensor, mask: Tensor | None) -> Tensor:

@@ -6,14 +6,15 @@ from torch import Tensor, nn
 from stylize.network.instance_norm.layer import InstanceNorm2d
 from stylize.network.transformer import halvings
 
+LEAST = 8  # pixels of a side
+
 
 class JohnsonNet(nn.Module):
     """The network of Johnson et al. 2016 (supplementary material) with instance norm.
 
-    Parameter names and arithmetic match the widely used PyTorch example (`fast_neural_style`): its
-    checkpoints load once their obsolete `running_mean` and `running_var` entries are dropped.
-    Inside, pixels are 0..255. In training, the output is not clipped to [0, 1], so that values
-    outside still get gradients.
+    Parameter names and arithmetic match the widely used PyTorch example (`fast_neural_style`),
+    whose checkpoints `stylize import` reads. Inside, pixels are 0..255. In training, the output is
+    not clipped to [0, 1], so that values outside still get gradients.
     """
 
     def __init__(self) -> None:
@@ -40,14 +41,16 @@ class JohnsonNet(nn.Module):
         self, image: Tensor, mask: Tensor | None = None, seeds: Tensor | None = None
     ) -> Tensor:
         height, width = image.shape[-2:]
-        # Reflection needs sides longer than its margin; the two halvings need multiples of 4.
-        right, below = (max(8, side + -side % 4) - side for side in (width, height))
-        padding = (0, right, 0, below)
-        x = F.pad(image.float() * 255, padding, mode="replicate")
-        of_full, of_half, of_quarter = halvings(mask, padding, times=2)
-        x = x.to(self.in1.weight.dtype)
-        x = self.in1(self.conv1(x), relu=True, mask=of_full)
-        x = self.in2(self.conv2(x), relu=True, mask=of_half)
+        # Reflection needs sides longer than its margin. Nothing else is padded, as in the example:
+        # sides grow to multiples of 4 on the way up, and the result is cut.
+        right, below = (max(LEAST, side) - side for side in (width, height))
+        x = F.pad(image.float() * 255, (0, right, 0, below), mode="replicate")
+        right, below = (max(LEAST, side + -side % 4) - side for side in (width, height))
+        of_full, of_half, of_quarter = halvings(mask, (0, right, 0, below), times=2)
+        x = self.conv1(x.to(self.in1.weight.dtype))
+        x = self.in1(x, relu=True, mask=_cut(of_full, x))
+        x = self.conv2(x)
+        x = self.in2(x, relu=True, mask=_cut(of_half, x))
         x = self.in3(self.conv3(x), relu=True, mask=of_quarter)
         for block in (self.res1, self.res2, self.res3, self.res4, self.res5):
             x = block(x, of_quarter)
@@ -55,6 +58,11 @@ class JohnsonNet(nn.Module):
         x = self.in5(self.deconv2(F.interpolate(x, scale_factor=2)), relu=True, mask=of_full)
         out: Tensor = self.deconv3(x)[..., :height, :width].float() / 255
         return out if self.training else out.clamp(0, 1)
+
+
+def _cut(mask: Tensor | None, x: Tensor) -> Tensor | None:
+    """The mask at the size of x, which may be a pixel smaller."""
+    return None if mask is None else mask[..., : x.shape[-2], : x.shape[-1]]
 
 
 class ReflectConv(nn.Module):

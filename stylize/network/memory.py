@@ -13,7 +13,7 @@ import torch
 
 from stylize.config import Look
 from stylize.errors import ImageError, UsageError
-from stylize.network.device import Compute, free_memory
+from stylize.network.device import Compute, free_memory, has_own_memory
 
 SHARE = 0.5  # of the free memory, without --max-memory
 FIXED = 150e6  # of libraries at work: buffers of convolutions, code loaded late
@@ -77,7 +77,7 @@ def ways(
     """
     width, height = (side + BORDER for side in seen)
     pixels, of_photo = width * height, size[0] * size[1]
-    on_gpu = compute.device.type == "cuda"
+    on_gpu = has_own_memory(compute.device)
     one_pass = values[0] * compute.dtype.itemsize + PIXEL
     kept = values[1] * compute.dtype.itemsize * pixels
     strips = count_strips(seen, plain=look.plain, on_gpu=on_gpu)
@@ -138,9 +138,9 @@ def make_budget(max_memory: float | None, device: torch.device) -> Budget:
             f"{in_words(base)}",
             "give --max-memory more",
         )
-    if device.type != "cuda":
+    if not has_own_memory(device):
         return Budget(math.inf, host, base)
-    free, _ = torch.cuda.mem_get_info(device)
+    free, _ = torch.get_device_module(device).mem_get_info(device)
     return Budget(SHARE * free if max_memory is None else min(free, max_memory), host, base)
 
 

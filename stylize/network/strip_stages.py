@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stylize.network.buffers import Buffer
 from stylize.network.instance_norm.layer import InstanceNorm2d, Moments, combine, moments
+from stylize.network.instance_norm.torch_backend import in_fp64
 
 Rows = Callable[[int, int], Tensor]  # first row, last + 1 -> (1, C, rows, W)
 Allocate = Callable[[tuple[int, ...], torch.dtype], Buffer]
@@ -108,8 +109,8 @@ class Normalized:
             mean, variance = moments(strip, part)
             means.append(mean)
             variances.append(variance)
-            counts.append(torch.ones_like(strip[:, :1], dtype=torch.float64).sum((2, 3)))
-            weights.append(counts[-1] if part is None else part.double().sum((2, 3)))
+            counts.append(in_fp64(torch.ones_like(strip[:, :1])).sum((2, 3)))
+            weights.append(counts[-1] if part is None else in_fp64(part).sum((2, 3)))
             if top == 0:  # only now: earlier stages may have needed the memory
                 self.buffer = self.run.allocate((*x.shape[:3], strip.shape[3]), strip.dtype)
             self.buffer.write(top, strip)

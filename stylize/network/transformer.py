@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -184,8 +185,10 @@ def padding(image: Tensor, multiple: int) -> tuple[int, int, int, int]:
     """What makes both sides multiples of that, on the right and below, in the order of `F.pad`."""
     height, width = image.shape[-2:]
     # Reflection needs two pixels at the lowest resolution.
-    right, below = (max(2 * multiple, side + -side % multiple) - side for side in (width, height))
-    return 0, right, 0, below
+    # `sym_max`: in a program for other runtimes, sides are symbols.
+    blocks: tuple[Any, ...] = tuple((side + multiple - 1) // multiple for side in (width, height))
+    right, below = (multiple * torch.sym_max(2, number) for number in blocks)
+    return 0, right - width, 0, below - height
 
 
 def fold(image: Tensor, multiple: int, dtype: torch.dtype) -> Tensor:
@@ -193,7 +196,7 @@ def fold(image: Tensor, multiple: int, dtype: torch.dtype) -> Tensor:
     resolution, around 0."""
     x = (image.float() - 0.5).to(dtype, memory_format=torch.channels_last)
     sides = padding(image, multiple)
-    if any(sides):
+    if torch.compiler.is_exporting() or any(sides):
         x = F.pad(x, sides, mode="replicate")
     return F.pixel_unshuffle(x, 4).contiguous(memory_format=torch.channels_last)
 
@@ -242,8 +245,14 @@ def convolve(
 ) -> Tensor:
     """3x3 convolution that keeps the size, apart from its stride. The picture is reflected at its
     borders, or wraps around."""
-    large = not has_torch_function((x,)) and x.shape[-2] * x.shape[-1] >= LARGE
-    if wrap or stride != 1 or not large or x.device.type != "cpu":
+    if (
+        wrap
+        or stride != 1
+        or torch.compiler.is_exporting()
+        or has_torch_function((x,))
+        or x.device.type != "cpu"
+        or x.shape[-2] * x.shape[-1] < LARGE
+    ):
         x = F.pad(x, (1, 1, 1, 1), "circular" if wrap else "reflect")
         return F.conv2d(x, weight, bias, stride, groups=groups)
     # A padded copy of a large plane takes longer than its convolution: mend the borders instead.
@@ -274,7 +283,8 @@ def white_noise(like: Tensor, channels: int, top: int = 0, seeds: Tensor | None 
     place = row * 0x9E3779B1 + column * 0x85EBCA77 + channel * 0xC2B2AE3D + 0x27D4EB2F
     if seeds is not None:
         place = place + _hash(seeds.to(like.device)).view(-1, 1, 1, 1)
-    return (UNIT_VARIANCE * (_hash(place).double() / 0xFFFFFFFF - 0.5)).float()
+    # 24 bits are exact in fp32; not every device has fp64.
+    return UNIT_VARIANCE * ((_hash(place) >> 8).float() / 2**24 - 0.5)
 
 
 def _hash(values: Tensor) -> Tensor:

@@ -31,12 +31,24 @@ _FROM_CONES, _FROM_LAB = (
 BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
 
 
+PRIMARIES, TRANSFERS = (1, 2), (1, 2, 6, 13)  # ISO 23091-2: sRGB's, or not said
+
+
 def profile_of(image: Image.Image) -> bytes | None:
     """The ICC profile embedded in the file."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):  # its `info` may be of another page
         profile: bytes | None = image.tag_v2.get(ICC_PROFILE)
         return profile
     return image.info.get("icc_profile")
+
+
+def other_colours(image: Image.Image) -> bool:
+    """Whether the file says by numbers alone (nclx, in HEIC) that its colours are not sRGB."""
+    numbers = image.info.get("nclx_profile")
+    if not numbers or profile_of(image):
+        return False
+    primaries, transfer = numbers["color_primaries"], numbers["transfer_characteristics"]
+    return primaries not in PRIMARIES or transfer not in TRANSFERS
 
 
 def to_8_bits(

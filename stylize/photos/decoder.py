@@ -14,14 +14,16 @@ from PIL import Image, UnidentifiedImageError
 
 from stylize.errors import ImageError
 from stylize.files import READABLE, open_file
-from stylize.photos.color import profile_of, to_8_bits, to_srgb
+from stylize.photos import heic, raw  # noqa: F401 Pillow learns their formats
+from stylize.photos.color import other_colours, profile_of, to_8_bits, to_srgb
 from stylize.photos.exif import ORIENTATION
 from stylize.photos.metadata import read_metadata
 from stylize.photos.photo import Photo, Picture, downscale, scaled_down
 
 ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # in other formats, frames are previews
 PAGES = frozenset({"TIFF"})
-READ = tuple(set(READABLE.values()))  # whatever the suffix says
+# Whatever the suffix says. Raw first: most of it is TIFF, too, with a small preview.
+READ = (raw.KIND, *sorted(set(READABLE.values()) - {raw.KIND}))
 MOST_FRAMES = 5000
 UPRIGHT = {  # EXIF 2.3, section 4.6.4
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,6 +37,7 @@ UPRIGHT = {  # EXIF 2.3, section 4.6.4
 NEW_SUBFILE_TYPE, REDUCED = 254, 1  # TIFF's tag, and its bit for a preview of another page
 NO_PAGE = "no page but previews of other pages"
 DECODING, DECODING_DEEP = 12, 24  # bytes per pixel to decode and convert; from 16 or 32 bits
+DECODING_RAW = 32  # the same, for the data of a sensor
 DRAFT = 2  # times the wanted size: a JPEG is decoded at 1/2, 1/4 or 1/8 if that leaves so much
 
 
@@ -71,6 +74,7 @@ def measure(path: Path, size: int | None = None) -> Extent:
             largest = min(largest, (2 * DRAFT) ** 2 * small[0] * small[1])
         pixels = sum(width * height for width, height in sizes)
         each = DECODING_DEEP if image.mode in ("I", "F") or "16" in image.mode else DECODING
+        each = DECODING_RAW if image.format == raw.KIND else each
         return Extent(small, len(sizes), pixels, each * largest)
 
 
@@ -213,6 +217,8 @@ def split_photo(image: Image.Image, warn: Callable[[str], object] = lambda _: No
         deep = any("16" in str(tile[-1]) for tile in getattr(image, "tile", ()))
         image.load()
         icc, turn, alpha = profile_of(image), _turn(image), None
+        if other_colours(image):
+            warn("colours of another space without an ICC profile: taken as sRGB")
         if deep and image.mode == "RGB" and "transparency" in image.info:
             raise ImageError("its transparent colour is one of 16 bits, and only 8 are read")
         if image.mode in ("I", "F") or image.mode.startswith("I;16"):

@@ -10,15 +10,16 @@ from PIL import Image, PngImagePlugin
 
 from stylize.errors import ImageError
 from stylize.files import FORMATS, write_file
+from stylize.photos import heic
 from stylize.photos.color import srgb_profile
 from stylize.photos.decoder import ANIMATIONS, PAGES
 from stylize.photos.exif import without_orientation
 from stylize.photos.metadata import Metadata, as_tiff_tags, jpeg_segment
 from stylize.photos.photo import Photo, Picture
 
-QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90}
+QUALITY = {"JPEG": 95, "WEBP": 95, "AVIF": 90, "HEIF": 90}
 WITHOUT_ALPHA = frozenset({"JPEG", "BMP"})  # Pillow writes alpha into a BMP but does not read it
-WITH_EXIF = frozenset({"JPEG", "PNG", "WEBP", "AVIF", "TIFF"})
+WITH_EXIF = frozenset({"JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF"})
 WITH_IPTC = frozenset({"JPEG", "TIFF"})
 LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383, "GIF": 65_535}
 JPEG_SEGMENT = 65_000  # bytes of EXIF or XMP
@@ -61,7 +62,8 @@ def encode(
     """The content of a file with `images` and the timing and metadata of `picture`; and warnings.
 
     Tagged as sRGB. JPEG keeps colour at full resolution (4:4:4). TIFF is not compressed, as
-    Pillow's compressing encoder loses EXIF. `quality`, 1 to 100, applies to JPEG, WebP and AVIF.
+    Pillow's compressing encoder loses EXIF. `quality`, 1 to 100, applies to JPEG, WebP, AVIF and
+    HEIC. With transparency, HEIC is lossless.
 
     Raises ImageError: the encoder fails.
     """
@@ -69,6 +71,9 @@ def encode(
     buffer = io.BytesIO()
     try:
         options = {"icc_profile": srgb_profile(), **_encoder_options(kind, quality)}
+        if kind == heic.KIND:
+            alpha = any(image.mode == "RGBA" for image in images)
+            options |= heic.encoder_options(options["quality"], alpha=alpha)
         metadata, warnings = _metadata_options(kind, picture.metadata)
         options |= metadata
         if kind == "GIF":

@@ -79,11 +79,11 @@ def _raw_exif(image: Image.Image, *, gps: bool) -> bytes:
     tags = image.getexif()
     exif = Image.Exif()
     for tag in set(tags) - _STRUCTURE - (frozenset() if gps else _GEOTIFF):
-        exif[tag] = dict(tags.get_ifd(tag)) if tag in tuple(IFD) else _as_read(tags[tag])
+        exif[tag] = dict(tags.get_ifd(tag)) if tag in tuple(IFD) else as_read(tags[tag])
     return exif.tobytes() if len(exif) else b""
 
 
-def _as_read(value: object) -> object:
+def as_read(value: object) -> object:
     """Non-ASCII text as bytes: Pillow reads it as Latin-1, but writes question marks."""
     return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
@@ -94,7 +94,7 @@ def as_tiff_tags(metadata: Metadata) -> Image.Exif:
     if metadata.exif:
         tags.load(metadata.exif)
         for tag, value in tags.items():
-            tags[tag] = _as_read(value)
+            tags[tag] = as_read(value)
     for tag, block in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
         if block:
             tags[tag] = block

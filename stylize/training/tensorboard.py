@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stylize.errors import UsageError
+from stylize.errors import UsageError, install
 
 
 class Board:
@@ -21,9 +21,7 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
-            raise UsageError(
-                "--log-dir needs TensorBoard", 'pip install "stylize[tensorboard]"'
-            ) from error
+            raise UsageError("--log-dir needs TensorBoard", install("tensorboard")) from error
         try:
             self._writer = SummaryWriter(str(folder))
         except OSError as error:

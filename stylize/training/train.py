@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
 from stylize.config import AUTO, DRAFT_REVISE, Card, NetworkConfig, TrainConfig
-from stylize.errors import UsageError
+from stylize.errors import UsageError, install
 from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
 from stylize.files import digest, make_folder, write_file
 from stylize.network.device import choose, free_memory
@@ -115,7 +115,7 @@ def train(
                 )
         yield TrainingStarted(name, len(photos), trainer.step, trainer.end, trainer.parameters)
         if find_spec("matplotlib") is None:
-            yield Note('no plot of the losses: it needs pip install "stylize[plot]"')
+            yield Note(f"no plot of the losses: it needs {install('plot')}")
         crops = _crops(photos, config, network, workers)
         sheet = PreviewSheet(styles, photos, config.seed) if workers.first else None
         yield from TrainingLoop(trainer, crops, fingerprint, folder, sheet, board, past).run(stop)

@@ -2,6 +2,7 @@
 
 import io
 import random
+from importlib.util import find_spec
 
 from conftest import draw_picture
 from PIL import Image
@@ -27,6 +28,8 @@ KINDS = {
     "ico": ("ICO", {}),
     "ppm": ("PPM", {}),
 }
+if find_spec("pillow_heif"):
+    KINDS["heic"] = ("HEIF", {})
 
 
 def seeds():
@@ -36,7 +39,7 @@ def seeds():
     for index, (suffix, (kind, options)) in enumerate(KINDS.items()):
         buffer = io.BytesIO()
         frames = [draw_picture(index + 50, 24, 20)] if "save_all" in options else []
-        holds_exif = suffix in ("jpg", "jpeg", "png", "apng", "webp", "tif", "avif")
+        holds_exif = suffix in ("jpg", "jpeg", "png", "apng", "webp", "tif", "avif", "heic")
         blocks = {"exif": exif.tobytes()} if holds_exif else {}
         picture = draw_picture(index, 24, 20)
         picture.save(buffer, kind, append_images=frames, **blocks, **options)

@@ -12,12 +12,36 @@ from commands import stylize
 def test_help_has_commands_and_an_example():
     result = stylize("--help")
     assert result.returncode == 0
-    for word in ("apply", "train", "audit", "job", "styles", "verify", "stylize apply woodblock"):
+    for word in (
+        "apply",
+        "train",
+        "audit",
+        "job",
+        "styles",
+        "verify",
+        "export",
+        "import",
+        "info",
+        "stylize apply woodblock",
+    ):
         assert word in result.stdout
 
 
 @pytest.mark.parametrize(
-    "command", ["apply", "train", "audit", "job new", "job check", "job run", "styles", "verify"]
+    "command",
+    [
+        "apply",
+        "train",
+        "audit",
+        "job new",
+        "job check",
+        "job run",
+        "styles",
+        "verify",
+        "export",
+        "import",
+        "info",
+    ],
 )
 def test_every_command_has_help(command):
     result = stylize(*command.split(), "--help")

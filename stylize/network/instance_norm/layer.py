@@ -194,7 +194,7 @@ def _prepare(
             raise ValueError(f"{name} is {tuple(vector.shape)}, x is {tuple(x.shape)}")
     layout = ops.layout(x)
     if residual is not None:
-        if residual.shape[1:] != x.shape[1:] or residual.shape[0] not in (1, len(x)):
+        if residual.shape[1:] != x.shape[1:] or residual.shape[0] not in (1, x.shape[0]):
             raise ValueError(f"residual is {tuple(residual.shape)}, x is {tuple(x.shape)}")
         residual = ops.arrange(residual.to(x.dtype), layout)
     return ops.arrange(x, layout), residual

@@ -23,10 +23,16 @@ def combine(means: Tensor, variances: Tensor, counts: Tensor) -> tuple[Tensor, T
     `means` and `variances` are (S, N, C), `counts`, the pixels in each part or the sums of their
     weights, (S, 1, 1) or (S, N, 1). Returns (N, C) each, in the dtype of `means`.
     """
-    share = counts.double() / counts.double().sum(dim=0)
-    mean = (share * means).sum(dim=0)
-    var = (share * (variances + (means - mean).square())).sum(dim=0)
-    return mean.to(means.dtype), var.to(means.dtype)
+    share = in_fp64(counts) / in_fp64(counts).sum(dim=0)
+    exact = in_fp64(means)
+    mean = (share * exact).sum(dim=0)
+    var = (share * (in_fp64(variances) + (exact - mean).square())).sum(dim=0)
+    return mean.to(means), var.to(means)
+
+
+def in_fp64(x: Tensor) -> Tensor:
+    """x in fp64; on the CPU if it is on an Apple GPU, which has no fp64."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def moments_definition(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
