@@ -58,7 +58,7 @@ class NetworkConfig(Settings):
     draft_size: int = option(160, least=16, most=1024)
     reviser_channels: int = option(48, least=1, most=1024)
     reviser_body_channels: int = option(96, least=1, most=1024)
-    reviser_blocks: int = option(2, least=0, most=64)
+    reviser_blocks: int = option(2, least=1, most=64)
     reviser_head_channels: int = option(24, least=1, most=1024)
     reviser_detail_channels: int = option(16, least=1, most=1024)
     finisher_channels: int = option(32, least=1, most=1024)

@@ -31,7 +31,8 @@ def test_a_style_shows_its_card(style_file):
     assert result.returncode == 0
     for word in ("A Picture", "A. Painter", "1900", "public domain", "working scale", "Apache-2.0"):
         assert word in result.stdout
-    assert "the defaults" in stylize("styles", "woodblock").stdout
+    assert "the defaults" in stylize("styles", "scream").stdout
+    assert "--even-weight 1.5" in stylize("styles", "woodblock").stdout
     header = read_header(style_file)
     changed = replace(header.training, style_weight=2.0, even_weight=0.4)
     replace_header(style_file, replace(header, training=changed))

@@ -46,7 +46,7 @@ def drafting(tmp_path_factory):
     """A folder with a style that drafts, and what `stylize export` makes of it."""
     pytest.importorskip("onnxscript", reason="needs stylize[export]")
     folder = tmp_path_factory.mktemp("export")
-    shallow = replace(TINY_DRAFT, reviser_blocks=0, finisher_blocks=0)  # quick to export
+    shallow = replace(TINY_DRAFT, finisher_blocks=0)  # quick to export
     style = save(folder / "woodblock.safetensors", shallow)
     *_, last = export(str(style), folder / "exported")
     assert last == FileWritten("onnx", folder / "exported" / "woodblock.finisher.onnx")

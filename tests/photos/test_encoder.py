@@ -170,8 +170,8 @@ def test_nothing_is_dropped_in_silence(suffix, what):
     count = 2 if what in ("frames", "pages") else 1
     picture = Picture((photo,) * count, durations=(10, 10) if what == "frames" else None)
     holds = {
-        "alpha": {"PNG", "WEBP", "AVIF", "TIFF", "GIF"},
-        "half alpha": {"PNG", "WEBP", "AVIF", "TIFF"},
+        "alpha": {"PNG", "WEBP", "AVIF", "HEIF", "TIFF", "GIF"},
+        "half alpha": {"PNG", "WEBP", "AVIF", "HEIF", "TIFF"},
         "frames": {"PNG", "WEBP", "AVIF", "GIF"},
         "pages": {"TIFF"},
     }[what]
