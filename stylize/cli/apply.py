@@ -33,14 +33,7 @@ EPILOG = (
 
 @options.with_settings(Look, ApplyConfig)
 def apply(
-    style: Annotated[
-        str,
-        typer.Argument(
-            metavar="STYLE",
-            help="Name (see `stylize styles`) or file of a style.",
-            autocompletion=options.complete_style,
-        ),
-    ],
+    style: options.Style,
     inputs: Annotated[
         list[Path],
         typer.Argument(metavar="INPUT...", help="Photos and folders. - reads paths from stdin."),

@@ -18,14 +18,7 @@ EPILOG = (
 
 
 def export(
-    style: Annotated[
-        str,
-        typer.Argument(
-            metavar="STYLE",
-            help="Name (see `stylize styles`) or file of a style.",
-            autocompletion=options.complete_style,
-        ),
-    ],
+    style: options.Style,
     kind: Annotated[
         str, typer.Option("--format", help="onnx, or pt2 (an exported program of PyTorch).")
     ] = "onnx",

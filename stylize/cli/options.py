@@ -76,6 +76,16 @@ def complete_style(incomplete: str) -> list[str]:
     return [name for name in style_files() if name.startswith(incomplete)]
 
 
+Style = Annotated[
+    str,
+    typer.Argument(
+        metavar="STYLE",
+        help="Name (see `stylize styles`) or file of a style.",
+        autocompletion=complete_style,
+    ),
+]
+
+
 def complete_start(incomplete: str) -> list[str]:
     """Names that a shell offers for what training starts from."""
     return [name for name in (BASE, SCRATCH, *style_files()) if name.startswith(incomplete)]
