@@ -4,7 +4,7 @@ Each row trains the draft from the base in the same number of steps, with one pa
 changed, and `bench/pictures.py` judges its paintings of unseen photos: all at the size of drafts,
 at scales 1 and 1/2. Less is better but for chroma and contrast, where 1 is the style picture's.
 
-    python bench/ablation.py PICTURE CONTENT PHOTOS [--steps 500] [--rows ROW ...]
+    python bench/ablation.py PICTURE CONTENT PHOTOS [--steps 500] [--rows ROW ...] [--device auto]
 """
 
 import argparse
@@ -31,7 +31,7 @@ from stylize.files import digest
 from stylize.network.device import choose
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture
-from stylize.objective import guided_gram, style_targets
+from stylize.objective import guided_gram, losses, style_targets
 from stylize.objective.losses import Objective, relative_square
 from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
@@ -49,14 +49,14 @@ class WithMoments(Objective):
     beside = True
 
     def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
-        losses = super().__call__(image, photo, content_target)
+        found = super().__call__(image, photo, content_target)
         features = self.vgg(image, STYLE_LAYERS)
         for layer in STYLE_LAYERS:
             ours, theirs = moments(features[layer]), wanted[layer]
             loss = relative_square(ours - theirs, theirs.expand_as(ours))
             name = f"style {layer}"
-            losses[name] = losses[name] + loss if self.beside else loss
-        return losses
+            found[name] = found[name] + loss if self.beside else loss
+        return found
 
 
 class OnlyMoments(WithMoments):
@@ -77,6 +77,7 @@ class Row:
     settings: dict[str, float] = field(default_factory=dict)
     scales: tuple[int, ...] = (1, 2)
     classes: int = guided_gram.CLASSES
+    content: str = losses.CONTENT_LAYER
     objective: type[Objective] = Objective
 
     @contextmanager
@@ -85,6 +86,7 @@ class Row:
         with (
             patch.dict(style_targets.SCALES, scales, clear=True),
             patch.object(guided_gram, "CLASSES", self.classes),
+            patch.object(losses, "CONTENT_LAYER", self.content),
             patch.object(training, "Objective", self.objective),
         ):
             yield
@@ -97,6 +99,7 @@ ROWS = {
     "scales 1, 1/2 and 1/4": Row(scales=(1, 2, 4)),
     "means and deviations beside Gram": Row(objective=WithMoments),
     "means and deviations alone": Row(objective=OnlyMoments),
+    "content at relu4_3": Row(content="relu4_3"),
     "no palette": Row({"palette_weight": 0}),
     "no tone": Row({"tone_weight": 0}),
     "no evenness": Row({"even_weight": 0}),
@@ -111,8 +114,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--rows", nargs="+", default=[*ROWS], choices=ROWS, metavar="ROW")
     parser.add_argument("--count", type=int, default=8)
+    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    compute = choose("cpu")
+    compute = choose(options.device)
     path = find_base("base")
     base, base_header = load_network(path)
     drafted = TrainConfig(steps=round(options.steps / DRAFTED))
@@ -121,7 +125,8 @@ def main() -> None:
     painting = with_short_side(read_photo(options.picture).rgb, usual.style_size)
     picture = to_tensor(painting)[None]
     with torch.no_grad():
-        wanted.update({key: moments(found) for key, found in vgg(picture, STYLE_LAYERS).items()})
+        found = vgg(picture, STYLE_LAYERS)
+        wanted.update({key: moments(each).to(compute.device) for key, each in found.items()})
         seen = Seen(picture, vgg, SCALES)
         photos = [
             to_tensor(with_short_side(read_photo(p).rgb, usual.size // 2))[None]
@@ -145,13 +150,13 @@ def main() -> None:
         with row.in_force():
             trainer = training.Trainer(header, [painting], compute, start=base.state_dict())
             curve = learn(name, trainer, content, [], rows=1, steps=options.steps)
-        found: dict[str, list[float]] = defaultdict(list)
+        judged: dict[str, list[float]] = defaultdict(list)
         with torch.no_grad():
             for photo, look in zip(photos, looks, strict=True):
-                draft = trainer.average(photo, part="draft").clamp(0, 1)
+                draft = trainer.average(photo.to(compute.device), part="draft").clamp(0, 1).cpu()
                 for key, value in judge(Seen(draft, vgg, SCALES), look, seen, None).items():
-                    found[key].append(value)
-        figures = {key: statistics.median(found[key]) for key in SHOWN}
+                    judged[key].append(value)
+        figures = {key: statistics.median(judged[key]) for key in SHOWN}
         everything[name] = figures
         cells = (f"{curve.minutes[-1]:.1f}", *(f"{value:.3f}" for value in figures.values()))
         console.print(name, *cells)

@@ -70,7 +70,8 @@ def unseen(style: Style, photos: Path, count: int, pictures: dict[str, Path]) ->
     """The median objective of single photos."""
     header = style.header
     paths = [pictures[picture.sha256] for picture in header.pictures]
-    measure = objective_of(header, paths, picture_size(header.training, drafts=header.drafts))
+    short = picture_size(header.training, drafts=header.drafts)
+    measure = objective_of(header, paths, short, style.compute.device)
     squares = read_squares(photos, count, header.training.size, style.compute.device)
     totals = []
     with torch.no_grad():

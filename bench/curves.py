@@ -40,10 +40,12 @@ def read_style(path: Path, short: int) -> Image.Image:
     return with_short_side(read_photo(path).rgb, short)
 
 
-def objective_of(header: StyleHeader, pictures: list[Path], short: int) -> Objective:
+def objective_of(
+    header: StyleHeader, pictures: list[Path], short: int, device: torch.device
+) -> Objective:
     """The objective of a style's training, with its pictures at that short side."""
-    targets = [to_tensor(read_style(path, short))[None] for path in pictures]
-    vgg = load_vgg16(header.training.vgg, LAYERS)
+    targets = [to_tensor(read_style(path, short))[None].to(device) for path in pictures]
+    vgg = load_vgg16(header.training.vgg, LAYERS).to(device)
     weights = [picture.weight for picture in header.pictures]
     return Objective(vgg, StyleTargets.of(vgg, targets, weights))
 

@@ -165,7 +165,7 @@ def photo(plan: Plan) -> Figures:
             try:
                 network(image)
             except Exception as error:  # noqa: BLE001 the others are still worth measuring
-                failed[f"{name}, {size}"] = str(error)[:300]
+                failed[f"{name}, {size}"] = str(error)[-300:]
             else:
                 functions[name] = lambda network=network, image=image: network(image)
         seconds = side_by_side(functions, 2 if plan.quick else 10, device)

@@ -7,7 +7,7 @@ objective and gradient until the best one is not above the network's. Pixels are
 which favours the optimisation: the network's are. For a style that drafts, the style picture has
 the size of the photo, as in its training; for others, the size that it had in training.
 
-    python bench/objective.py PHOTOS --pictures PICTURE --styles STYLE [STYLE ...]
+    python bench/objective.py PHOTOS --pictures PICTURE --styles STYLE [STYLE ...] [--device auto]
 
 PICTURE is the style picture, or all of them in order. The first STYLE sets the objective; the
 others, such as the same style after fewer steps, are compared with the same curves. --refine N adds
@@ -34,6 +34,7 @@ from rich.table import Table
 from torch import Tensor
 
 from stylize import load_style
+from stylize.network.device import choose
 from stylize.objective.losses import weighted_sum
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor
@@ -69,7 +70,7 @@ def optimise(
     pixels = photo.clone()
     if start == "noise":
         generator = torch.Generator().manual_seed(0)
-        pixels = 0.5 + NOISE * torch.randn(photo.shape, generator=generator)
+        pixels = 0.5 + NOISE * torch.randn(photo.shape, generator=generator).to(photo.device)
     pixels.requires_grad_(True)
     curve: list[float] = []
     optimizer = torch.optim.LBFGS(
@@ -135,9 +136,10 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=150)
     parser.add_argument("--refine", type=int, default=0)
     parser.add_argument("--plot", type=Path, default=Path("objective.png"))
+    parser.add_argument("--device", default="auto")
     options = parser.parse_args()
-    device = torch.device("cpu")
-    loaded = [load_style(name, device="cpu", precision="fp32") for name in options.styles]
+    device = choose(options.device).device
+    loaded = [load_style(name, str(device), precision="fp32") for name in options.styles]
     styles = {style.header.name: style for style in loaded}
     if options.refine:
         refined = {
@@ -158,13 +160,15 @@ def main() -> None:
         for path in some_photos(options.photos, count)
     ]
     objectives = {
-        size: objective_of(header, options.pictures, size if header.drafts else config.style_size)
+        size: objective_of(
+            header, options.pictures, size if header.drafts else config.style_size, device
+        )
         for size in options.sizes
     }
     for size, path in track(jobs, console=console):
         objective = objectives[size]
         square = ImageOps.fit(read_photo(path).rgb, (size, size), Image.Resampling.LANCZOS)
-        photo = to_tensor(square)[None]
+        photo = to_tensor(square)[None].to(device)
         content = objective.content_target(photo)
 
         def total(image: Tensor, photo=photo, content=content, objective=objective) -> Tensor:

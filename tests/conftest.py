@@ -25,6 +25,7 @@ ROOT = Path(__file__).parent.parent
 DEVICE = torch.device(
     os.environ.get("STYLIZE_TEST_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 )
+torch.backends.cudnn.allow_tf32 = False  # a GPU's fp32 is compared to the last digits
 if DEVICE.type == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # kernels run on the CPU; read when triton is imported
 TINY = NetworkConfig(

