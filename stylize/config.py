@@ -103,7 +103,7 @@ class TrainConfig(Settings):
     patience: int = option(
         0, "Stop early after this many steps without progress (0: never).", least=0
     )
-    content_weight: float = option(1.5, "Weight of the photo's content.", least=0)
+    content_weight: float = option(2.0, "Weight of the photo's content.", least=0)
     style_weight: float = option(1.0, "Weight of the style.", least=0)
     layer_weights: dict = field(default_factory=dict)  # type: ignore[type-arg]
     palette_weight: float = option(0.5, "Weight of the style picture's colours.", least=0)

@@ -73,3 +73,19 @@ def guided_loss(grams: Tensor, shares: Tensor, targets: Tensor) -> Tensor:
     distance = (grams - targets).square().sum((2, 3))
     energy = targets.square().sum((2, 3)).clamp_min(1e-12)
     return (shares * distance / energy).sum(1).mean()
+
+
+def overall_loss(grams: Tensor, shares: Tensor, targets: Tensor, target_shares: Tensor) -> Tensor:
+    """Mean over the batch of |G - T|^2 / |T|^2 for the Gram matrices of whole images, which are the
+    sums of those of their classes, weighted by their shares (1, K) or (N, K)."""
+    whole, wanted = (
+        (weights[..., None, None] * matrices).sum(1)
+        for matrices, weights in ((grams, shares), (targets, target_shares))
+    )
+    return relative_square(whole - wanted, wanted.expand_as(whole))
+
+
+def relative_square(difference: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of |difference|^2 / |target|^2, in fp32."""
+    energy = target.float().square().flatten(1).sum(1)
+    return (difference.float().square().flatten(1).sum(1) / energy.clamp_min(1e-12)).mean()

@@ -3,10 +3,11 @@
 Johnson et al. 2016, section 3.2, with these changes. Content and style losses are divided by the
 energy of their target, so that one set of weights suits every style and layer. Gram matrices are
 guided (Gatys et al. 2017, "Controlling perceptual factors", section 4): light areas of a photo are
-compared with light areas of the style picture, dark ones with dark ones. They are taken at several
-scales, so that large forms count as much as fine strokes. Three losses are new: the palette loss
-asks for the colours of the style picture, in the same shares; the tone loss keeps light areas
-lighter than dark ones; the evenness loss keeps areas of one colour even.
+compared with light areas of the style picture, dark ones with dark ones. Their sums, those of the
+whole picture, count as much, and so do mean and deviation of each feature. Gram matrices are taken
+at several scales, so that large forms count as much as fine strokes. Three losses are new: the
+palette loss asks for the colours of the style picture, in the same shares; the tone loss keeps
+light areas lighter than dark ones; the evenness loss keeps areas of one colour even.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stylize.config import STYLE_LAYERS, TrainConfig
-from stylize.objective.guided_gram import guided_loss, lightness_classes, luma
+from stylize.objective.guided_gram import (
+    guided_loss,
+    lightness_classes,
+    luma,
+    overall_loss,
+    relative_square,
+)
 from stylize.objective.style_targets import (
     CELL,
     SCALES,
@@ -25,6 +32,7 @@ from stylize.objective.style_targets import (
     guided_grams,
 )
 from stylize.objective.vgg import VGG16Features
+from stylize.objective.vgg_statistics import channel_moments
 
 CONTENT_LAYER = "relu3_3"
 LAYERS = STYLE_LAYERS  # every layer that the objective needs
@@ -34,12 +42,6 @@ EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
 KEEP_NEAR = 0.1  # of the range of a channel
 TONE_FLOOR = 0.02  # standard deviation of a photo's tones at which they count half
 TINY = 1e-6  # variance of tones: a thousandth of the range, squared
-
-
-def relative_square(difference: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of |difference|^2 / |target|^2, in fp32."""
-    energy = target.float().square().flatten(1).sum(1)
-    return (difference.float().square().flatten(1).sum(1) / energy.clamp_min(1e-12)).mean()
 
 
 def tone_loss(image: Tensor, photo: Tensor) -> Tensor:
@@ -117,8 +119,12 @@ class Objective:
         }
         grams = guided_grams(self.vgg, image, lightness_classes(photo), features)
         for (scale, layer), target in self.style.grams.items():
-            loss = SCALES[scale] * guided_loss(*grams[scale, layer], target)
-            losses[f"style {layer}"] = losses.get(f"style {layer}", 0) + loss
+            found = grams[scale, layer]
+            loss = guided_loss(*found, target) + overall_loss(*found, target, self.style.shares)
+            losses[f"style {layer}"] = losses.get(f"style {layer}", 0) + SCALES[scale] * loss / 2
+        for layer, wanted in self.style.moments.items():
+            moments = channel_moments(features[layer])
+            losses[f"style {layer}"] += relative_square(moments - wanted, wanted) / 2
         losses["palette"] = self.style.palette(image)
         losses["tone"] = tone_loss(image, photo)
         losses["even"] = evenness_loss(image, photo) / (self.style.variety + EVEN_FLOOR)

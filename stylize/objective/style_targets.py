@@ -14,7 +14,7 @@ from stylize.errors import StyleFileError
 from stylize.objective.guided_gram import CLASSES, guided_gram_matrices, lightness_classes
 from stylize.objective.palette import DIRECTIONS, Palette
 from stylize.objective.vgg import VGG16Features
-from stylize.objective.vgg_statistics import WIDTHS
+from stylize.objective.vgg_statistics import WIDTHS, channel_moments
 
 SCALES = {1: 1.0, 2: 0.5}  # of the pictures, reduced by this factor: weight of their style loss
 CELL = 16  # pixels: larger than a stroke, smaller than a product
@@ -27,10 +27,14 @@ Place = tuple[int, str]  # scale, layer
 
 @dataclass(frozen=True)
 class StyleTargets:
-    """Guided Gram matrices by scale and layer, (1, CLASSES, C, C) each, the palette, and the mean
-    squared distance of the colours of two cells (`variety`); of several pictures, their means."""
+    """Guided Gram matrices by scale and layer, (1, CLASSES, C, C) each, the share of each class,
+    (1, CLASSES), mean and deviation of each channel by layer, (1, 2, C) each, the palette, and the
+    mean squared distance of the colours of two cells (`variety`); of several pictures, their
+    means."""
 
     grams: Mapping[Place, Tensor]
+    shares: Tensor
+    moments: Mapping[str, Tensor]
     palette: Palette
     variety: float
 
@@ -42,15 +46,21 @@ class StyleTargets:
         equal by default."""
         weights = weights or [1.0] * len(pictures)
         found: dict[Place, Tensor] = {}
-        variety = 0.0
+        moments: dict[str, Tensor] = {}
+        shares, variety = torch.zeros(1, CLASSES, device=pictures[0].device), 0.0
         for picture, weight in zip(pictures, weights, strict=True):
             share = weight / sum(weights)
             with torch.no_grad():
-                own = guided_grams(vgg, picture, lightness_classes(picture))
+                classes = lightness_classes(picture)
+                features = vgg(picture, STYLE_LAYERS)
+                own = guided_grams(vgg, picture, classes, features)
+            for layer in STYLE_LAYERS:
+                moments[layer] = moments.get(layer, 0) + share * channel_moments(features[layer])
             for place, (grams, _) in own.items():
                 found[place] = found.get(place, 0) + share * grams
+            shares += share * classes.mean((2, 3))
             variety += float(colour_distances(picture).mean()) * share
-        return cls(found, Palette.of(pictures, weights), variety)
+        return cls(found, shares, moments, Palette.of(pictures, weights), variety)
 
     def to_tensors(self) -> dict[str, Tensor]:
         """As a style file keeps them, in 1.5 MB: the largest scale, in half precision.
@@ -58,13 +68,18 @@ class StyleTargets:
         A Gram matrix is symmetric: its upper triangle is enough. Its entries may be beyond the
         range of half precision: they are divided by its norm, which stays in fp32.
         """
-        kept = {"palette": self.palette.quantiles.half(), "variety": torch.tensor(self.variety)}
+        kept = {
+            "shares": self.shares[0],
+            "palette": self.palette.quantiles.half(),
+            "variety": torch.tensor(self.variety),
+        }
         for (scale, layer), grams in self.grams.items():
             if scale == 1:
                 norm = grams[0].flatten(1).norm(dim=1).clamp_min(1e-12)
                 row, column = _triangle(layer)
                 kept[f"gram.{layer}"] = (grams[0] / norm.view(-1, 1, 1))[:, row, column].half()
                 kept[f"norm.{layer}"] = norm
+        kept |= {f"moments.{layer}": moments[0] for layer, moments in self.moments.items()}
         return {name: tensor.cpu() for name, tensor in kept.items()}
 
     @classmethod
@@ -76,6 +91,7 @@ class StyleTargets:
         Raises StyleFileError: a tensor is missing or damaged.
         """
         grams: dict[Place, Tensor] = {}
+        moments: dict[str, Tensor] = {}
         for layer in STYLE_LAYERS:
             row, column = _triangle(layer)
             part = _checked(path, kept, f"gram.{layer}", (CLASSES, len(row)))
@@ -83,10 +99,13 @@ class StyleTargets:
             whole = torch.zeros(CLASSES, WIDTHS[layer], WIDTHS[layer])
             whole[:, row, column] = whole[:, column, row] = part * norm[:, None]
             grams[1, layer] = whole[None].to(device)
+            found = _checked(path, kept, f"moments.{layer}", (2, WIDTHS[layer]))
+            moments[layer] = found[None].to(device)
+        shares = _checked(path, kept, "shares", (CLASSES,))[None].to(device)
         quantiles = kept.get("palette", torch.zeros(0))
         palette = _checked(path, kept, "palette", (DIRECTIONS, *quantiles.shape[1:2]))
         variety = _checked(path, kept, "variety", ())
-        return cls(grams, Palette(palette.to(device)), float(variety))
+        return cls(grams, shares, moments, Palette(palette.to(device)), float(variety))
 
 
 def _triangle(layer: str) -> Tensor:

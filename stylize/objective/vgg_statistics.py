@@ -20,11 +20,13 @@ Statistics = dict[str, Tensor]  # layer -> (2, C): mean and standard deviation o
 def channel_statistics(vgg: VGG16Features, image: Tensor) -> Statistics:
     """Mean and deviation of each channel of the style layers, for one (1, 3, H, W) picture."""
     features: Mapping[str, Tensor] = vgg(image, STYLE_LAYERS)
-    found = {}
-    for layer in STYLE_LAYERS:
-        deviation, mean = torch.std_mean(features[layer][0].float(), dim=(1, 2), correction=0)
-        found[layer] = torch.stack([mean, deviation]).cpu()
-    return found
+    return {layer: channel_moments(features[layer])[0].cpu() for layer in STYLE_LAYERS}
+
+
+def channel_moments(features: Tensor) -> Tensor:
+    """(N, C, H, W) -> (N, 2, C) in fp32: mean and standard deviation of each channel."""
+    deviation, mean = torch.std_mean(features.float(), dim=(2, 3), correction=0)
+    return torch.stack([mean, deviation], 1)
 
 
 def centre(several: Sequence[Statistics], weights: Sequence[float] = ()) -> Statistics:

@@ -7,6 +7,7 @@ from stylize.objective.guided_gram import (
     guided_gram_matrices,
     guided_loss,
     lightness_classes,
+    overall_loss,
 )
 
 
@@ -57,6 +58,24 @@ def test_guided_loss_on_paper():
     grams, targets = torch.tensor([[[[1.0]], [[3.0]]]]), torch.tensor([[[[2.0]], [[1.0]]]])
     # A quarter of 1/4 and three quarters of 4/1.
     assert guided_loss(grams, torch.tensor([[0.25, 0.75]]), targets).item() == 0.0625 + 3
+
+
+def test_overall_loss_on_paper():
+    grams, targets = torch.tensor([[[[1.0]], [[3.0]]]]), torch.tensor([[[[2.0]], [[1.0]]]])
+    # The whole image has 1/4 * 1 + 3/4 * 3 = 2.5, the style picture 1/2 * 2 + 1/2 * 1 = 1.5.
+    shares, target_shares = torch.tensor([[0.25, 0.75]]), torch.tensor([[0.5, 0.5]])
+    found = overall_loss(grams, shares, targets, target_shares)
+    assert found.item() == pytest.approx((1 / 1.5) ** 2)
+
+
+def test_the_classes_of_an_image_add_up_to_its_gram_matrix():
+    torch.manual_seed(0)
+    features, image = torch.rand(2, 5, 12, 12), torch.rand(2, 3, 24, 24)
+    grams, shares = guided_gram_matrices(features, lightness_classes(image))
+    pixels = features.flatten(2)
+    whole = (pixels @ pixels.transpose(1, 2))[:, None] / (5 * 12 * 12)
+    only = torch.ones(2, 1)
+    assert overall_loss(grams, shares, whole, only).item() < 1e-10
 
 
 def test_classes_of_a_ramp_follow_its_ranks():

@@ -29,6 +29,9 @@ def test_in_a_file_they_are_small_and_almost_the_same(targets):
     kept = targets.to_tensors()
     assert sum(tensor.nbytes for tensor in kept.values()) < 1.5e6
     again = StyleTargets.from_tensors(kept, PATH, CPU)
+    for layer, moments in again.moments.items():
+        assert torch.equal(moments, targets.moments[layer])
+    assert torch.equal(again.shares, targets.shares)
     assert again.variety == pytest.approx(targets.variety)
     assert torch.allclose(again.palette.quantiles, targets.palette.quantiles, atol=1e-3)
     assert {scale for scale, _ in again.grams} == {1}
@@ -47,10 +50,13 @@ def test_several_pictures_have_the_weighted_mean(vgg):
     for place, grams in both.grams.items():
         expected = 0.75 * first.grams[place] + 0.25 * second.grams[place]
         assert torch.allclose(grams, expected, rtol=1e-5)
+    assert torch.allclose(both.shares, 0.75 * first.shares + 0.25 * second.shares)
     assert both.variety == pytest.approx(0.75 * first.variety + 0.25 * second.variety)
 
 
-@pytest.mark.parametrize("name", ["gram.relu3_3", "norm.relu1_2", "palette", "variety"])
+@pytest.mark.parametrize(
+    "name", ["gram.relu3_3", "norm.relu1_2", "shares", "moments.relu2_2", "palette", "variety"]
+)
 @pytest.mark.parametrize("damage", [None, torch.zeros(3), float("nan")])
 def test_damaged_targets_are_named(targets, name, damage):
     kept = targets.to_tensors()
