@@ -23,7 +23,6 @@ from curves import learn, read_content
 from pictures import LAYERS, Seen, judge
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from stylize.assets import find_base
 from stylize.config import STYLE_LAYERS, TrainConfig
@@ -31,8 +30,7 @@ from stylize.files import digest
 from stylize.network.device import choose
 from stylize.network.style_file import load_network
 from stylize.network.style_header import StyleHeader, StylePicture
-from stylize.objective import guided_gram, losses, style_targets
-from stylize.objective.losses import Objective, relative_square
+from stylize.objective import losses, style_targets
 from stylize.objective.vgg import load_vgg16
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import to_tensor, with_short_side
@@ -43,63 +41,39 @@ SCALES = (1, 2)  # of the judge
 SHOWN = ("style", "coverage", "colour", "chroma", "contrast", "weave", "content")
 
 
-class WithMoments(Objective):
-    """Means and deviations of the features beside the Gram matrices, or in place of them."""
-
-    beside = True
-
-    def __call__(self, image: Tensor, photo: Tensor, content_target: Tensor) -> dict[str, Tensor]:
-        found = super().__call__(image, photo, content_target)
-        features = self.vgg(image, STYLE_LAYERS)
-        for layer in STYLE_LAYERS:
-            ours, theirs = moments(features[layer]), wanted[layer]
-            loss = relative_square(ours - theirs, theirs.expand_as(ours))
-            name = f"style {layer}"
-            found[name] = found[name] + loss if self.beside else loss
-        return found
-
-
-class OnlyMoments(WithMoments):
-    beside = False
-
-
-wanted: dict[str, Tensor] = {}  # of the style picture
-
-
-def moments(features: Tensor) -> Tensor:
-    """(N, C, H, W) -> (N, 2C): means and deviations."""
-    pixels = features.float().flatten(2)
-    return torch.cat([pixels.mean(2), pixels.std(2)], 1)
-
-
 @dataclass(frozen=True)
 class Row:
+    """Settings of the training and constants of `stylize.objective.losses` that are changed."""
+
     settings: dict[str, float] = field(default_factory=dict)
+    constants: dict[str, float | str] = field(default_factory=dict)
     scales: tuple[int, ...] = (1, 2)
-    classes: int = guided_gram.CLASSES
-    content: str = losses.CONTENT_LAYER
-    objective: type[Objective] = Objective
 
     @contextmanager
     def in_force(self) -> Iterator[None]:
         scales = {scale: 1 / scale for scale in self.scales}
         with (
             patch.dict(style_targets.SCALES, scales, clear=True),
-            patch.object(guided_gram, "CLASSES", self.classes),
-            patch.object(losses, "CONTENT_LAYER", self.content),
-            patch.object(training, "Objective", self.objective),
+            patch.multiple(losses, **self.constants),
         ):
             yield
 
 
+def parts(guided: float, overall: float, moments: float) -> Row:
+    """With these parts of the style loss."""
+    return Row(constants={"GUIDED": guided, "OVERALL": overall, "MOMENTS": moments})
+
+
 ROWS = {
     "the default": Row(),
-    "plain Gram matrices": Row(classes=1),
+    "guided Gram matrices alone": parts(1, 0, 0),
+    "Gram matrices of whole pictures alone": parts(0, 1, 0),
+    "both, without means and deviations": parts(0.5, 0.5, 0),
+    "means and deviations alone": parts(0, 0, 1),
     "scale 1 alone": Row(scales=(1,)),
     "scales 1, 1/2 and 1/4": Row(scales=(1, 2, 4)),
-    "means and deviations beside Gram": Row(objective=WithMoments),
-    "means and deviations alone": Row(objective=OnlyMoments),
-    "content at relu4_3": Row(content="relu4_3"),
+    "content at relu4_3": Row(constants={"CONTENT_LAYER": "relu4_3"}),
+    "content weight 1.5": Row({"content_weight": 1.5}),
     "no palette": Row({"palette_weight": 0}),
     "no tone": Row({"tone_weight": 0}),
     "no evenness": Row({"even_weight": 0}),
@@ -125,8 +99,6 @@ def main() -> None:
     painting = with_short_side(read_photo(options.picture).rgb, usual.style_size)
     picture = to_tensor(painting)[None]
     with torch.no_grad():
-        found = vgg(picture, STYLE_LAYERS)
-        wanted.update({key: moments(each).to(compute.device) for key, each in found.items()})
         seen = Seen(picture, vgg, SCALES)
         photos = [
             to_tensor(with_short_side(read_photo(p).rgb, usual.size // 2))[None]

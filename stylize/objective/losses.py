@@ -36,6 +36,8 @@ from stylize.objective.vgg_statistics import channel_moments
 
 CONTENT_LAYER = "relu3_3"
 LAYERS = STYLE_LAYERS  # every layer that the objective needs
+# Parts of the style loss: of light and dark areas, of the whole picture, of means and deviations.
+GUIDED, OVERALL, MOMENTS = 0.5, 0.5, 0.5
 
 EVEN_FLOOR = 0.01  # squared distance, for style pictures of one colour
 EVEN_NEAR = 0.1  # distance in [0, 1]^3 at which two colours count half as equal
@@ -120,11 +122,12 @@ class Objective:
         grams = guided_grams(self.vgg, image, lightness_classes(photo), features)
         for (scale, layer), target in self.style.grams.items():
             found = grams[scale, layer]
-            loss = guided_loss(*found, target) + overall_loss(*found, target, self.style.shares)
-            losses[f"style {layer}"] = losses.get(f"style {layer}", 0) + SCALES[scale] * loss / 2
+            loss = GUIDED * guided_loss(*found, target)
+            loss = loss + OVERALL * overall_loss(*found, target, self.style.shares)
+            losses[f"style {layer}"] = losses.get(f"style {layer}", 0) + SCALES[scale] * loss
         for layer, wanted in self.style.moments.items():
             moments = channel_moments(features[layer])
-            losses[f"style {layer}"] += relative_square(moments - wanted, wanted) / 2
+            losses[f"style {layer}"] += MOMENTS * relative_square(moments - wanted, wanted)
         losses["palette"] = self.style.palette(image)
         losses["tone"] = tone_loss(image, photo)
         losses["even"] = evenness_loss(image, photo) / (self.style.variety + EVEN_FLOOR)
