@@ -54,7 +54,7 @@ class Row:
         scales = {scale: 1 / scale for scale in self.scales}
         with (
             patch.dict(style_targets.SCALES, scales, clear=True),
-            patch.multiple(losses, **self.constants),
+            patch.dict(vars(losses), self.constants),
         ):
             yield
 
