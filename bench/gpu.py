@@ -8,7 +8,8 @@ requirements, nothing else. OUTPUT gets the pictures, the logs of the tests and 
 1. kernels: the tests of instance norm, with compiled kernels
 2. tests: all other tests that compute on a GPU where there is one
 3. norm: forward and backward beside a copy of as many bytes, `InstanceNorm2d` eager and compiled
-4. photo: one photo, our network beside the paper's in eager fp32 and in bf16, and ours compiled
+4. photo: one photo, our network beside the paper's in eager fp32 and in bf16, and ours compiled,
+   and replayed from a CUDA graph, which shows what starting kernels costs
 5. apply: `stylize apply` on 300 JPEGs of a megapixel, beside its network, decoder and encoder alone
 6. style: `stylize train` from the base with its defaults
 7. large: 100 and 400 megapixels
@@ -168,6 +169,8 @@ def photo(plan: Plan) -> Figures:
                 failed[f"{name}, {size}"] = str(error)[-300:]
             else:
                 functions[name] = lambda network=network, image=image: network(image)
+        if device.type == "cuda":
+            functions["ours, replayed"] = captured(networks["ours"], image).replay
         seconds = side_by_side(functions, 2 if plan.quick else 10, device)
         for name, times in seconds.items():
             row = {"size": size, "network": name, "ms": round(1e3 * min(times), 2)}
@@ -178,6 +181,18 @@ def photo(plan: Plan) -> Figures:
                 row["of the matrix peak"] = round(flops / min(times) / peak, 3)
             rows.append(row)
     return {"rows": rows, "failed": failed}
+
+
+def captured(network: torch.nn.Module, image: torch.Tensor) -> torch.cuda.CUDAGraph:
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        network(image)  # makes what is made once
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        network(image)
+    return graph
 
 
 def apply(plan: Plan) -> Figures:
