@@ -301,7 +301,7 @@ def main() -> None:
 
 
 def measured(plan: Plan, measure: Callable[[Plan], Figures], seconds: float) -> Figures:
-    left = plan.end - time.monotonic()
+    left = max(0.0, plan.end - time.monotonic())
     if not plan.quick and left < seconds:
         return {"open": f"{left:.0f} s were left of the {seconds:.0f} s that it may take"}
     started = time.monotonic()
