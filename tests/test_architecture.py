@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "objective": {VOCABULARY, "photos"},
     "style": {VOCABULARY, "photos", "network", "objective"},
     "training": {VOCABULARY, "photos", "network", "objective", "style"},
-    "batch": {VOCABULARY, "photos", "network", "style"},
+    "storage": {VOCABULARY},
+    "batch": {VOCABULARY, "photos", "network", "style", "storage"},
     "consistency": {
         *(VOCABULARY, "photos", "network", "objective", "style", "training", "batch"),
     },
@@ -31,7 +32,8 @@ SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
 WITHOUT_TORCH = (
     *("assets", "config", "errors", "events", "files", "settings", "cli.main"),
     *("photos.exif", "photos.metadata", "network.style_header", "training.recipe"),
-    *("batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
+    *("batch.plan", "batch.manifest", "batch.tasks", "batch.catalog", "consistency.job_file"),
+    *("storage.connect", "storage.store", "storage.lease"),
 )
 MOST_FILES_IN_ROOT = 10
 MOST_LINES = 320
