@@ -104,7 +104,7 @@ def main() -> None:
         f"{options.photos} photos, {options.latency * 1000:.0f} ms a request: {ratio:.2f}"
     )
     console.print(
-        f"a run with nothing to do: {again:.1f} s; requests of the last output: {requests}"
+        f"a run with nothing to do: {again:.1f} s; PUTs below the last output: {requests}"
     )
     figures = {"photos": options.photos, "latency": options.latency, "ratio": ratio}
     record("object_store", device, {**figures, "seconds": seconds, "again": again, **requests})
