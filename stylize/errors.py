@@ -31,7 +31,7 @@ class StyleFileError(UsageError):
 class ImageError(StylizeError):
     """A picture that cannot be read or written. It never stops a batch."""
 
-    def about(self, path: Path) -> str:
+    def about(self, path: Path | str) -> str:
         """The message without its leading `path`, for use beside the path."""
         return str(self).removeprefix(" ".join(f"{path}:".split())).lstrip()
 

@@ -6,6 +6,8 @@ Times are in seconds, sizes in pixels, memory in bytes.
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylize.files import Location
+
 
 @dataclass(frozen=True)
 class Event:
@@ -104,11 +106,25 @@ class TrainingDone(Event):
 
 
 @dataclass(frozen=True)
+class PhotosListed(Event):
+    """So many photos have been found in object stores so far."""
+
+    photos: int
+
+
+@dataclass(frozen=True)
+class PhotosCompared(Event):
+    """The outputs of so many photos have been compared with what earlier runs recorded."""
+
+    photos: int
+
+
+@dataclass(frozen=True)
 class Planned(Event):
     """What a run would do with a photo; `state` is that of its output now."""
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
     state: str
 
 
@@ -126,8 +142,8 @@ class ApplyStarted(Event):
 class PhotoCurrent(Event):
     """An output that is up to date and stays as it is."""
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,7 @@ class PhotoBegun(Event):
     """A photo enters the network, its largest frame at `width` x `height`. `way` says how it is
     computed; `memory` is the expected peak of the process."""
 
-    source: Path
+    source: Location
     width: int
     height: int
     way: str
@@ -146,8 +162,8 @@ class PhotoBegun(Event):
 class PhotoDone(Event):
     """A photo is done. `warnings` name what could not be kept; `seconds` is its working time."""
 
-    source: Path
-    target: Path
+    source: Location
+    target: Location
     width: int
     height: int
     frames: int
@@ -159,7 +175,7 @@ class PhotoDone(Event):
 class PhotoFailed(Event):
     """A photo has failed; `source` may also be a folder that cannot be read."""
 
-    source: Path
+    source: Location
     reason: str
 
 
@@ -173,8 +189,8 @@ class ApplyDone(Event):
     left: int
     megapixels: float
     seconds: float
-    output: Path
-    failures: Path | None
+    output: Location
+    failures: Location | None
     stopped: str
 
 

@@ -1,4 +1,7 @@
-"""Files on disk: which are pictures, their hashes, atomic writes. Reads no pixels."""
+"""Files and where they are: paths, URLs, which are pictures, hashes, atomic writes.
+
+Reads no pixels.
+"""
 
 import errno
 import hashlib
@@ -9,8 +12,9 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from io import BufferedReader
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+from urllib.parse import unquote
 
 from stylize.errors import UsageError
 
@@ -47,9 +51,93 @@ READABLE = FORMATS | {
 MOST_TOML = 1 << 20  # bytes
 TEMPORARY = ".stylize-"  # prefix of files that are not complete yet
 
+LOCAL_SCHEMES = ("file", "local")
+WITH_KEYS = ("s3", "s3a", "gs", "gcs")  # their buckets have no colon in their names
+
 # The process's umask. Reading it means setting it for a moment, for all threads.
 _UMASK = os.umask(0)
 os.umask(_UMASK)
+
+
+class Url(str):
+    """The address of an object in a store that fsspec knows, or of all objects below it.
+
+    Its text holds no credentials: those of the URL are in `login` (user, password), so no message
+    or record shows them. `version` and `size` (bytes) are those of the object as it was listed.
+    """
+
+    login: tuple[str, str] | None
+    version: str
+    size: int
+
+    def __new__(
+        cls, text: str, login: tuple[str, str] | None = None, version: str = "", size: int = 0
+    ) -> Self:
+        url = super().__new__(cls, text)
+        url.login, url.version, url.size = login, version, size
+        return url
+
+    def __truediv__(self, name: object) -> "Url":
+        return Url(f"{self}/{name}", self.login)
+
+    def is_inside(self, other: "Url") -> bool:
+        return f"{self}/".startswith(f"{other}/")
+
+    @property
+    def scheme(self) -> str:
+        return self.partition("://")[0]
+
+    @property
+    def key(self) -> str:
+        """The path within its bucket or host."""
+        return self.partition("://")[2].partition("/")[2]
+
+    @property
+    def parent(self) -> "Url":
+        return Url(self.rpartition("/")[0], self.login)
+
+    @property
+    def name(self) -> str:
+        return self.rpartition("/")[2]
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.name).suffix
+
+
+Location = Path | Url
+
+
+def locate(text: str) -> Location:
+    """A path as it is, or a URL without its credentials; `file://` URLs are paths.
+
+    Raises UsageError: the URL names no bucket, or its credentials cannot be told from its path.
+    """
+    found = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*)://(?:([^/@]*)@)?(.*)", text, re.DOTALL)
+    if not found:
+        return Path(text)
+    scheme, user, rest = found[1].lower(), found[2], found[3].rstrip("/")
+    if scheme in LOCAL_SCHEMES:
+        return Path(f"{user}@{found[3]}" if user else found[3])
+    host = rest.partition("/")[0]
+    if scheme in WITH_KEYS and ":" in host:  # not shown: it may be half of a secret
+        raise UsageError(
+            f"a {scheme}:// URL with a key or secret that cannot be read",
+            "write / in it as %2F and @ as %40, or set environment variables instead",
+        )
+    if not host:
+        raise UsageError(f"{scheme}:// names no bucket", f"such as {scheme}://bucket/photos")
+    name, _, password = (user or "").partition(":")
+    return Url(f"{scheme}://{rest}", (unquote(name), unquote(password)) if user else None)
+
+
+def locate_here(text: str) -> Path:
+    """A path; raises UsageError for a URL, where only files will do."""
+    place = locate(text)
+    if isinstance(place, Url):
+        hint = "copy what you need into a folder; stylize apply works with URLs"
+        raise UsageError(f"{place} is in an object store", hint)
+    return place
 
 
 def find_photos(folder: Path) -> tuple[list[Path], int, list[OSError]]:
@@ -108,6 +196,14 @@ def digest(path: Path) -> str:
     """The sha256 of a file in hex; raises OSError."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(place: Location) -> str:
+    """What changes with the content: the sha256 of a file, the version of an object as listed.
+
+    Raises OSError.
+    """
+    return place.version if isinstance(place, Url) else digest(place)
 
 
 def read_toml(path: Path, hint: str) -> tuple[str, dict[str, Any]]:

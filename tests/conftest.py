@@ -124,6 +124,24 @@ def style_file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def s3_server():
+    """An S3 server, which this process and those that it starts use for s3:// URLs."""
+    from object_store import serve
+
+    with serve() as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+
+
+@pytest.fixture
+def s3(s3_server):
+    """The server without rules left by another test."""
+    s3_server.rules()
+    return s3_server
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A file system of one megabyte."""

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "objective": {VOCABULARY, "photos"},
     "style": {VOCABULARY, "photos", "network", "objective"},
     "training": {VOCABULARY, "photos", "network", "objective", "style"},
-    "batch": {VOCABULARY, "photos", "network", "style"},
+    "storage": {VOCABULARY},
+    "batch": {VOCABULARY, "photos", "network", "style", "storage"},
     "api": {VOCABULARY, "photos", "network", "style", "batch"},
     "export": {VOCABULARY, "photos", "network", "style"},
     "consistency": {
@@ -35,7 +36,8 @@ SINGLE = {"style": "style", "__main__": COMMAND}  # rooms of one module
 WITHOUT_TORCH = (
     *("assets", "config", "errors", "events", "files", "settings", "cli.main"),
     *("photos.exif", "photos.metadata", "network.style_header", "network.style_card"),
-    *("training.recipe", "batch.plan", "batch.manifest", "batch.tasks", "consistency.job_file"),
+    *("training.recipe", "batch.plan", "batch.manifest", "batch.tasks", "batch.catalog"),
+    *("consistency.job_file", "storage.connect", "storage.store", "storage.lease"),
 )
 MOST_FILES_IN_ROOT = 10
 MOST_LINES = 320

@@ -1,10 +1,14 @@
+import json
 import os
+import pickle
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
 from conftest import make_tree, needs_permissions
 
-from stylize.files import digest, find_photos, is_file, is_folder, write_file
+from stylize.errors import UsageError
+from stylize.files import digest, find_photos, is_file, is_folder, locate, locate_here, write_file
 
 
 def test_photos_are_found_sorted(tmp_path):
@@ -82,3 +86,47 @@ def test_a_file_is_made_in_the_scratch_folder(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_file(tmp_path / "b.bin", b"abc", tmp_path / "no such folder")
     assert not (tmp_path / "b.bin").exists()
+
+
+def test_a_url_shows_no_credentials():
+    url = locate("s3://AKIA:se%2Fcret%40@bucket/in/")
+    assert url == "s3://bucket/in"
+    assert url.login == ("AKIA", "se/cret@")
+    below = url / Path("sub/a.jpg")
+    assert (below, below.login) == ("s3://bucket/in/sub/a.jpg", url.login)
+    for copy in (pickle.loads(pickle.dumps(below)), deepcopy(below)):  # noqa: S301 our own
+        assert (copy, copy.login) == (below, below.login)
+    assert "cret" not in repr(below)
+    assert json.loads(json.dumps(below)) == below
+
+
+def test_parts_of_a_url():
+    url = locate("S3://bucket/in/sub/a.b.jpg")
+    assert (url.scheme, url.key, url.name, url.suffix) == (
+        *("s3", "in/sub/a.b.jpg", "a.b.jpg", ".jpg"),
+    )
+    assert url.parent == "s3://bucket/in/sub"
+    assert url.is_inside(locate("s3://bucket/in"))
+    assert not url.is_inside(locate("s3://bucket/i"))
+    assert locate("s3://bucket").key == ""
+
+
+def test_what_is_no_url_is_a_path():
+    assert locate("photos/a.jpg") == Path("photos/a.jpg")
+    assert locate("file:///photos/a@b.jpg") == Path("/photos/a@b.jpg")
+    assert locate("s3:/bucket") == Path("s3:/bucket")
+    assert locate("gs://bucket/a@b:c.jpg") == "gs://bucket/a@b:c.jpg"  # of the key, not a login
+
+
+def test_a_secret_that_cannot_be_read_is_not_shown():
+    with pytest.raises(UsageError, match="cannot be read") as refused:
+        locate("s3://AKIA:wJal/rXUt@bucket/in")
+    assert not any(part in str(refused.value) for part in ("AKIA", "wJal", "rXUt"))
+    with pytest.raises(UsageError, match="names no bucket"):
+        locate("s3:///in")
+
+
+def test_where_only_files_will_do_a_url_is_refused():
+    assert locate_here("photos") == Path("photos")
+    with pytest.raises(UsageError, match="s3://bucket/in is in an object store"):
+        locate_here("s3://KEY:word@bucket/in")

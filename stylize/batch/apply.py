@@ -2,32 +2,38 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
 from stylize import events
+from stylize.batch.catalog import Catalog, prepare_catalog
+from stylize.batch.fetcher import copy_here
 from stylize.batch.manifest import Manifest, State
+from stylize.batch.object_manifest import ObjectManifest
 from stylize.batch.pipeline import FOREIGN, Pipeline
-from stylize.batch.plan import Plan
-from stylize.batch.tasks import Recipe, list_tasks, prepare
+from stylize.batch.tasks import Recipe, Todo, list_tasks, prepare, uses_stores
 from stylize.config import ApplyConfig
-from stylize.files import make_folder
+from stylize.errors import UsageError
+from stylize.files import Location, Url, make_folder
 from stylize.photos.heic import need_heic
 from stylize.style import Style, load_style
 
 
 def apply(
     style: str,
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Sequence[Location],
+    output: Location,
     config: ApplyConfig | None = None,
-    listed: Sequence[Path] = (),
+    listed: Sequence[Location] = (),
 ) -> Iterator[events.Event]:
     """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`.
 
-    `style` is a name or a path. Yields `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone`
-    or `PhotoFailed` for each photo (a `PhotoBegun` comes before its result), and `ApplyDone`.
-    Nothing is written before the whole plan is checked. Outputs that are up to date stay, and so
-    do files that stylize did not write, unless `config.overwrite`.
+    `style` is a name or a path. Photos and folders may be objects and prefixes in stores, too
+    (`files.locate` makes them of URLs). Yields `PhotosListed` and `PhotosCompared` while stores are
+    listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone` or `PhotoFailed` for
+    each photo (a `PhotoBegun` comes before its result), and `ApplyDone`. Nothing is written before
+    the whole plan is checked. Outputs that are up to date stay, and so do files that stylize did
+    not write, unless `config.overwrite`.
 
     Raises:
         UsageError: the style, an input, the output folder, the device or the format cannot be used,
@@ -36,42 +42,60 @@ def apply(
     config = config or ApplyConfig()
     if config.format == "heic":
         need_heic()
-    plan, recipe = prepare(style, inputs, output, config, listed)
-    loaded = load_style(style, config.device, config.precision)
-    loaded.check(config.look)
+    if uses_stores(inputs, output, config, listed):
+        with closing(Catalog(output, config)) as catalog:
+            recipe = yield from prepare_catalog(catalog, style, inputs, listed)
+            loaded = _load(style, config)
+            with _locked(output) as manifest:
+                for count in catalog.check(manifest, recipe):
+                    yield events.PhotosCompared(count)
+                yield from _run(catalog, recipe, loaded, manifest, output, config)
+        return
+    paths = [Path(place) for place in inputs]
+    plan, recipe = prepare(style, paths, Path(output), config, [Path(place) for place in listed])
+    loaded = _load(style, config)
+    make_folder(Path(output))
+    with Manifest.locked(Path(output)) as manifest:
+        todo = Todo(plan, list_tasks(plan, manifest, recipe, config))
+        yield from _run(todo, recipe, loaded, manifest, output, config)
+
+
+def _load(name: str, config: ApplyConfig) -> Style:
+    style = load_style(name, config.device, config.precision)
+    style.check(config.look)
+    return style
+
+
+def _locked(output: Location) -> AbstractContextManager[Manifest | ObjectManifest]:
+    if isinstance(output, Url):
+        return ObjectManifest.locked(output)
     make_folder(output)
-    with Manifest.locked(output) as manifest:
-        yield from _run(plan, recipe, loaded, manifest, output, config)
+    return Manifest.locked(output)
 
 
 def _run(
-    plan: Plan,
+    todo: Todo | Catalog,
     recipe: Recipe,
     style: Style,
-    manifest: Manifest,
-    output: Path,
+    manifest: Manifest | ObjectManifest,
+    output: Location,
     config: ApplyConfig,
 ) -> Iterator[events.Event]:
-    tasks = list_tasks(plan, manifest, recipe, config)
-    current = [task.job for task in tasks if task.state is State.CURRENT]
-    pending = [task for task in tasks if task.pending]
+    pending, current = todo.count(State.NEW, State.STALE), todo.count(State.CURRENT)
     if recipe.anchors and pending:
-        style.hold(recipe.anchors, config)
-    failures = [events.PhotoFailed(Path(e.filename), str(e.strerror)) for e in plan.shut]
-    failures += [
-        events.PhotoFailed(task.job.source, FOREIGN)
-        for task in tasks
-        if task.state is State.FOREIGN
-    ]
-    pipeline = Pipeline(style, manifest, recipe, config, len(plan.jobs))
+        style.hold(_copies(recipe.anchors, manifest.scratch), config)
+    failures = list(todo.failures)
+    failures += (events.PhotoFailed(task.job.source, FOREIGN) for task in todo.tasks(State.FOREIGN))
+    pipeline = Pipeline(style, manifest, recipe, config, todo.count())
     yield style.compute.describe()
-    yield events.ApplyStarted(recipe.name, len(pending), len(current), plan.ignored)
-    yield from (events.PhotoCurrent(job.source, job.target) for job in current)
+    yield events.ApplyStarted(recipe.name, pending, current, todo.ignored)
+    for task in todo.tasks(State.CURRENT):
+        yield events.PhotoCurrent(task.job.source, task.job.target)
     yield from failures
 
     started = time.monotonic()
     begun = done = pixels = 0
-    for event in pipeline.run(pending, failed=bool(failures)):
+    for event in pipeline.run(todo.tasks(State.NEW, State.STALE), failed=bool(failures)):
         if isinstance(event, events.PhotoDone):
             done += 1
             pixels += event.width * event.height * event.frames
@@ -82,11 +106,24 @@ def _run(
     yield events.ApplyDone(
         done=done,
         failed=len(failures),
-        current=len(current),
-        left=len(pending) - begun,
+        current=current,
+        left=pending - begun,
         megapixels=pixels / 1e6,
         seconds=time.monotonic() - started,
         output=output,
         failures=manifest.write_failures(failures),
         stopped=pipeline.stopped,
     )
+
+
+def _copies(anchors: Sequence[Location], folder: Path) -> list[Path]:
+    """Files of the anchors, as far as they can be read; raises UsageError if none can."""
+    copies = []
+    for place in anchors:
+        try:
+            copies.append(copy_here(place, folder))
+        except OSError as error:  # in a set, the other photos are enough
+            reason = f"{place}: {error.strerror}"
+    if not copies:
+        raise UsageError(reason, "give --anchor a photo, or auto")
+    return copies

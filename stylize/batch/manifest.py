@@ -6,6 +6,7 @@ without a line cannot exist.
 """
 
 import csv
+import io
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ from stylize import __version__
 from stylize.batch.plan import STATE_FOLDER, Job
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
-from stylize.files import digest, make_folder
+from stylize.files import Location, Url, digest, fingerprint, make_folder, write_file
 
 
 class State(StrEnum):
@@ -37,7 +38,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Record:
-    """One written file. Hashes are sha256 in hex; `size` is that of the source, in bytes."""
+    """One written file. Hashes are sha256 in hex; `size` is that of the source, in bytes.
+
+    `mask` is the fingerprint of the mask. The versions are those of objects in a store, where the
+    source or the output is one.
+    """
 
     target: str
     output: str
@@ -51,10 +56,55 @@ class Record:
     seconds: float
     warnings: tuple[str, ...] = ()
     version: str = __version__
+    source_version: str | None = None
+    output_version: str | None = None
+
+    def to_json(self) -> bytes:
+        """As a line of a manifest, without its end."""
+        values = asdict(self)
+        for name in OBJECT_FIELDS:
+            if values[name] is None:
+                del values[name]
+        return json.dumps(values).encode()
+
+    @classmethod
+    def from_json(cls, line: bytes) -> Self | None:
+        """None for a line that a crash cut short, or that is none of stylize."""
+        try:
+            values = json.loads(line)
+            given = {name: values[name] for name in FIELDS}
+            given |= {name: values.get(name) for name in OBJECT_FIELDS}
+            record = cls(**given)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return None
+        texts = isinstance(record.target, str) and isinstance(record.output, str)
+        return record if texts else None
+
+
+OBJECT_FIELDS = ("source_version", "output_version")
+FIELDS = tuple(each.name for each in fields(Record) if each.name not in OBJECT_FIELDS)
+
+
+def is_current(
+    record: Record, source: Location, mask: Location | None, style: str, options: dict[str, Any]
+) -> bool:
+    """Whether the recorded output is what this photo, mask, style (sha256) and options give."""
+    try:
+        known = record.source_version if isinstance(source, Url) else record.sha256
+        return (
+            record.style == style
+            and record.options == options
+            and record.mask == (fingerprint(mask) if mask else None)
+            and known == fingerprint(source)
+        )
+    except OSError:  # decoding the photo will report it
+        return False
 
 
 class Manifest:
     """The records of one output folder. Threads may add records at the same time."""
+
+    writers = 0  # threads that wait for a store beside those that work
 
     def __init__(self, output: Path) -> None:
         self.folder = output / STATE_FOLDER
@@ -66,42 +116,34 @@ class Manifest:
             self._records.setdefault(record.target, {})[record.output] = record
 
     def _read(self) -> Iterator[Record]:
-        """Skips lines that a crash cut short."""
-        names = {field.name for field in fields(Record)}
         try:
             lines = self._path.read_bytes().splitlines()
         except FileNotFoundError:
             return
-        for line in lines:
-            try:
-                values = json.loads(line)
-                record = Record(**{name: values[name] for name in names})
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue
-            if isinstance(record.target, str) and isinstance(record.output, str):
-                yield record
+        yield from filter(None, map(Record.from_json, lines))
 
-    def state(self, job: Job, mask: Path | None, style: str, options: dict[str, Any]) -> State:
+    def state(self, job: Job, mask: Location | None, style: str, options: dict[str, Any]) -> State:
         """The state of the output of `job`, given its mask, style (sha256) and options now."""
         if not os.path.lexists(job.target):
             return State.NEW
-        record = self.record(job.place, job.target)
+        record = self.record(job.place, Path(job.target))
         if record is None:
             return State.FOREIGN
-        try:
-            same = (
-                record.style == style
-                and record.options == options
-                and record.mask == (digest(mask) if mask else None)
-                and record.sha256 == digest(job.source)
-            )
-        except OSError:  # decoding the photo will report it
-            same = False
+        same = is_current(record, job.source, mask, style, options)
         return State.CURRENT if same else State.STALE
 
-    def foreign(self, job: Job) -> bool:
-        """Whether the target of `job` is a file that stylize did not write."""
-        return os.path.lexists(job.target) and self.record(job.place, job.target) is None
+    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool:
+        """Record and write the output of `job`; False if stylize did not write what is there.
+
+        Raises OSError.
+        """
+        target = Path(job.target)
+        foreign = os.path.lexists(target) and self.record(job.place, target) is None
+        if foreign and not overwrite:
+            return False
+        self.add(record)
+        write_file(target, content, self.scratch)
+        return True
 
     def record(self, place: Path, target: Path) -> Record | None:
         """The record that matches the file `target`, at `place` in the folder, as it is now."""
@@ -112,7 +154,7 @@ class Manifest:
 
     def add(self, record: Record) -> None:
         """Append a line and flush it to the disk; raises OSError."""
-        line = json.dumps(asdict(record)).encode() + b"\n"
+        line = record.to_json() + b"\n"
         with self._lock, self._path.open("ab+") as file:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
@@ -159,11 +201,16 @@ class Manifest:
             path.unlink(missing_ok=True)
             if not failures:
                 return None
-            # File names may hold bytes that are not UTF-8.
-            with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
-                writer = csv.writer(file)
-                writer.writerow(("photo", "reason"))
-                writer.writerows((failure.source, failure.reason) for failure in failures)
+            path.write_bytes(failures_table(failures))
         except OSError:
             return None
         return path
+
+
+def failures_table(failures: Sequence[PhotoFailed]) -> bytes:
+    """The content of `failures.csv`. File names may hold bytes that are not UTF-8."""
+    table = io.StringIO(newline="")
+    writer = csv.writer(table)
+    writer.writerow(("photo", "reason"))
+    writer.writerows((failure.source, failure.reason) for failure in failures)
+    return table.getvalue().encode(errors="surrogateescape")

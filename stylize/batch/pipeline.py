@@ -8,21 +8,24 @@ import errno
 import hashlib
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import torch
 from PIL import Image
 
+from stylize.batch.fetcher import fetch
 from stylize.batch.manifest import Manifest, Record
+from stylize.batch.object_manifest import ObjectManifest
 from stylize.batch.reader import Reader, Reservations, Work, first_line
 from stylize.batch.tasks import Recipe, Task
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.events import PhotoBegun, PhotoDone, PhotoFailed
-from stylize.files import write_file
+from stylize.files import Url
 from stylize.network.memory import Way, make_budget
 from stylize.photos.encoder import encode
 from stylize.photos.metadata import resized
@@ -36,6 +39,16 @@ FAILED, FULL = "a photo failed", "the disk is full"  # why a run stops
 FOREIGN = "its output exists, and is not as stylize wrote it; --overwrite replaces it"
 
 Outcome = PhotoDone | PhotoFailed
+Written = Future[Outcome]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The content of a file that is to be written, its record, and the event for it."""
+
+    content: bytes
+    record: Record
+    done: PhotoDone
 
 
 class Pipeline:
@@ -50,7 +63,12 @@ class Pipeline:
     """
 
     def __init__(
-        self, style: Style, manifest: Manifest, recipe: Recipe, config: ApplyConfig, photos: int
+        self,
+        style: Style,
+        manifest: Manifest | ObjectManifest,
+        recipe: Recipe,
+        config: ApplyConfig,
+        photos: int,
     ) -> None:
         """`photos` is the number in the whole plan. Rounding depends on the number of threads, so a
         resumed run with few photos left must not use more of them."""
@@ -63,42 +81,57 @@ class Pipeline:
         on_gpu = style.compute.device.type == "cuda"
         self.workers = MOST_AT_ONCE if on_gpu else min(MOST_AT_ONCE, self.threads, max(1, photos))
         self.budget = make_budget(config.max_memory, style.compute.device)
+        # For a store that makes threads wait; a folder is written to by the workers.
+        self._writers = ThreadPoolExecutor(manifest.writers, "write") if manifest.writers else None
         self._reader = Reader(style, config, self.budget, 1 if on_gpu else self.workers)
         self._device = Reservations(self.budget.device)
 
-    def run(self, tasks: Sequence[Task], *, failed: bool = False) -> Iterator[PhotoBegun | Outcome]:
+    def run(self, tasks: Iterable[Task], *, failed: bool = False) -> Iterator[PhotoBegun | Outcome]:
         """Yield a `PhotoBegun` for each photo that enters the network, and one `PhotoDone` or
         `PhotoFailed` for each task that was begun.
 
-        No task begins once the disk is full or, with `config.fail_fast`, after a failure (`failed`:
-        there already is one). Photos in work are finished if possible.
+        No task begins once the disk is full, another run has taken over the output or, with
+        `config.fail_fast`, after a failure (`failed`: there already is one). Photos in work are
+        finished if possible.
         """
         if failed and self.config.fail_fast:
             self.stopped = FAILED
             return
-        running: deque[Future[list[Outcome]]] = deque()
-        with ThreadPoolExecutor(self.workers, "work", self._use_threads) as pool:
+        running: deque[Future[list[Written]]] = deque()
+        writing: deque[Written] = deque()
+        workers = ThreadPoolExecutor(self.workers, "work", self._use_threads)
+        with self._writers or nullcontext(), workers as pool:  # workers end first
             try:
-                for item in self._reader.batches(tasks):
+                for item in self._reader.batches(fetch(tasks, self.budget.host)):
                     if isinstance(item, PhotoFailed):
                         yield self._seen(item)
                     # Enough are queued that no worker has to wait.
                     while running and (len(running) > 2 * self.workers or running[0].done()):
-                        yield from map(self._seen, running.popleft().result())
+                        writing += running.popleft().result()
+                    yield from self._written(writing)
                     if self.stopped:
                         break
                     if not isinstance(item, PhotoFailed):
                         yield from map(self._begun, item)
                         running.append(pool.submit(self._finish, item))
                 while running:
-                    yield from map(self._seen, running.popleft().result())
+                    writing += running.popleft().result()
+                    yield from self._written(writing)
+                yield from self._written(writing, wait=True)
             finally:
                 for future in running:  # where the caller has stopped early
                     future.cancel()
+                for written in writing:
+                    written.cancel()
                 torch.set_num_threads(self.threads)  # of threads that start from now on
 
     def _use_threads(self) -> None:
         torch.set_num_threads(max(1, self.threads // self.workers))
+
+    def _written(self, writing: deque[Written], *, wait: bool = False) -> Iterator[Outcome]:
+        """The outcomes that are known, in order; with `wait`, all."""
+        while writing and (wait or writing[0].done()):
+            yield self._seen(writing.popleft().result())
 
     def _begun(self, work: Work) -> PhotoBegun:
         size = max((frame.size for frame in work.picture.frames), key=lambda s: s[0] * s[1])
@@ -111,21 +144,29 @@ class Pipeline:
             self.stopped = self.stopped or FAILED
         return event
 
-    def _finish(self, batch: Sequence[Work]) -> list[Outcome]:
-        """Decoded pictures -> written files."""
+    def _finish(self, batch: Sequence[Work]) -> list[Written]:
+        """Decoded pictures -> files that are written or being written, one for each picture."""
         large = _pixels(batch) > LARGE
         if large:
             torch.set_num_threads(self.threads)
         try:
             with self._device.reserved(batch[0].need.device):
                 stylized = list(self._stylize(batch, self.config.batch_size))
-            return [
-                part if isinstance(part, PhotoFailed) else self._write(*part) for part in stylized
-            ]
+            parts = [p if isinstance(p, PhotoFailed) else self._encode(*p) for p in stylized]
+        except BaseException:
+            self._reader.memory.release(sum(work.need.host for work in batch))
+            raise
         finally:
             if large:
                 self._use_threads()
-            self._reader.memory.release(sum(work.need.host for work in batch))
+        return [self._start_writing(*pair) for pair in zip(batch, parts, strict=True)]
+
+    def _start_writing(self, work: Work, part: Encoded | PhotoFailed) -> Written:
+        if self._writers is not None and not isinstance(part, PhotoFailed):
+            return self._writers.submit(self._write, work, part)
+        written: Written = Future()
+        written.set_result(self._write(work, part))
+        return written
 
     def _stylize(
         self, batch: Sequence[Work], at_once: int
@@ -171,42 +212,58 @@ class Pipeline:
         ways = [need.way for need in self.style.ways(largest, self.config.look)]
         return next(iter(ways[ways.index(work.need.way) + 1 :]), None)
 
-    def _write(self, work: Work, images: Sequence[Image.Image], seconds: float) -> Outcome:
+    def _encode(
+        self, work: Work, images: Sequence[Image.Image], seconds: float
+    ) -> Encoded | PhotoFailed:
         started = time.monotonic()
         job, picture = work.task.job, work.picture
         width, height = images[0].size
         try:
-            if not self.config.overwrite and self.manifest.foreign(job):  # since the run began
-                return PhotoFailed(job.source, FOREIGN)
             picture = replace(picture, metadata=resized(picture.metadata, width, height))
             content, warnings = encode(images, picture, job.target.suffix, self.config.quality)
-            warnings = [*picture.warnings, *warnings]
-            seconds += work.seconds + time.monotonic() - started
-            record = Record(
-                target=str(job.place),
-                output=hashlib.sha256(content).hexdigest(),
-                source=str(job.source.absolute()),
-                size=work.size,
-                sha256=work.sha256,
-                mask=work.mask_sha256,
-                style=self.recipe.style,
-                options=self.recipe.options,
-                time=datetime.now(UTC).isoformat(timespec="seconds"),
-                seconds=round(seconds, 3),
-                warnings=tuple(warnings),
-            )
-            self.manifest.add(record)
-            write_file(job.target, content, self.manifest.scratch)
         except ImageError as error:
             return PhotoFailed(job.source, str(error))
+        except Exception as error:  # noqa: BLE001 one photo never stops the others
+            return PhotoFailed(job.source, f"cannot be written ({first_line(error)})")
+        warnings = [*picture.warnings, *warnings]
+        seconds += work.seconds + time.monotonic() - started
+        record = Record(
+            target=str(job.place),
+            output=hashlib.sha256(content).hexdigest(),
+            source=str(job.source if isinstance(job.source, Url) else job.source.absolute()),
+            size=work.size,
+            sha256=work.sha256,
+            mask=work.mask,
+            style=self.recipe.style,
+            options=self.recipe.options,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 3),
+            warnings=tuple(warnings),
+            source_version=job.source.version if isinstance(job.source, Url) else None,
+        )
+        size = (width, height, len(images))
+        done = PhotoDone(job.source, job.target, *size, seconds, tuple(warnings))
+        return Encoded(content, record, done)
+
+    def _write(self, work: Work, part: Encoded | PhotoFailed) -> Outcome:
+        """Write the file, unless the picture has failed; its memory is free then."""
+        job, overwrite = work.task.job, self.config.overwrite
+        try:
+            if isinstance(part, PhotoFailed):
+                return part
+            if self.manifest.write(job, part.content, part.record, overwrite=overwrite):
+                return part.done
+            return PhotoFailed(job.source, FOREIGN)
         except OSError as error:
             if error.errno in NO_SPACE:
                 self.stopped = FULL
+            if error.errno == errno.ESTALE:
+                self.stopped = str(error.strerror)
             return PhotoFailed(job.source, f"cannot be written ({error.strerror})")
         except Exception as error:  # noqa: BLE001 one photo never stops the others
             return PhotoFailed(job.source, f"cannot be written ({first_line(error)})")
-        frames = len(images)
-        return PhotoDone(job.source, job.target, width, height, frames, seconds, tuple(warnings))
+        finally:
+            self._reader.memory.release(work.need.host)
 
 
 def _pixels(batch: Sequence[Work]) -> int:

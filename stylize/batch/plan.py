@@ -6,10 +6,19 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import FORMATS, READABLE, find_photos, is_file, is_folder, is_inside
+from stylize.files import (
+    FORMATS,
+    READABLE,
+    Location,
+    find_photos,
+    is_file,
+    is_folder,
+    is_inside,
+)
 
 STATE_FOLDER = ".stylize"  # in the output folder: the manifest and its lock
 MAX_NAME_BYTES = 255  # of a file name, on almost every file system
@@ -22,10 +31,18 @@ class Job:
     `origin` is the path of the photo relative to its input folder.
     """
 
-    source: Path
+    source: Location
     origin: Path
-    target: Path
+    target: Location
     place: Path
+
+
+class Names(Protocol):
+    """A set of names: those that are taken in an output."""
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+    def add(self, name: str, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +76,7 @@ def make_plan(
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
-    entries = list(_entries(inputs, listed))
+    entries = list(find_entries(inputs, listed))
     folders = [entry for entry, _ in entries if is_folder(entry)]
     for folder in folders:
         if is_inside(output, folder):
@@ -81,7 +98,7 @@ def make_plan(
         for photo, origin, place in zip(photos.values(), origins, places, strict=True)
     )
     _refuse_overwriting(jobs, {real for real, _ in photos})
-    for target in {job.target.parent for job in jobs}:
+    for target in {(output / place).parent for place in places}:
         for folder in folders:
             if is_inside(target, folder):
                 raise UsageError(
@@ -109,7 +126,7 @@ def _find_all(
     return photos, ignored, shut
 
 
-def _entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+def find_entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
     """Each input with the folder that its paths are relative to."""
     for entry in inputs:
         if not is_folder(entry) and not is_file(entry):
@@ -132,25 +149,34 @@ def _places(origins: Sequence[Path], config: ApplyConfig, style: str) -> list[Pa
         raise UsageError(
             f"two photos would both become {twice}", "stylize these inputs in separate runs"
         )
-    suffixes = [_suffix(origin, config.format) for origin in origins]
     # No file may take the name of a folder.
-    taken = {_folded(folder) for origin in origins for folder in origin.parents}
+    taken = {folded(folder) for origin in origins for folder in origin.parents}
     places: dict[int, Path] = {}
-    changed = [
-        FORMATS.get(origin.suffix.lower()) != FORMATS[suffix.lower()]
-        for origin, suffix in zip(origins, suffixes, strict=True)
-    ]
+    changed = [changes_format(origin, config.format) for origin in origins]
     for index in sorted(range(len(origins)), key=changed.__getitem__):
-        for stem in _stems(origins[index]):
-            name = _file_name(config.name, stem, style, suffixes[index])
-            place = origins[index].with_name(name)
-            if _folded(place) not in taken:
-                break
-        taken.add(_folded(place))
-        places[index] = place
-        if place.parts[0] == STATE_FOLDER:
-            raise UsageError(f"{place} lies where stylize keeps its own files", "rename it")
+        places[index] = choose_place(origins[index], config, style, taken)
     return [places[index] for index in range(len(origins))]
+
+
+def choose_place(origin: Path, config: ApplyConfig, style: str, taken: Names) -> Path:
+    """The first name for a photo that is not `taken`, and from then on is.
+
+    Raises UsageError: it is one of stylize's own, or `config.name` makes names that are too long.
+    """
+    suffix = _suffix(origin, config.format)
+    for stem in _stems(origin):
+        place = origin.with_name(_file_name(config.name, stem, style, suffix))
+        if folded(place) not in taken:
+            break
+    taken.add(folded(place))
+    if place.parts[0] == STATE_FOLDER:
+        raise UsageError(f"{place} lies where stylize keeps its own files", "rename it")
+    return place
+
+
+def changes_format(origin: Path, kind: str) -> bool:
+    """Whether the output has another format; then the photo is second in the choice of names."""
+    return FORMATS.get(origin.suffix.lower()) != FORMATS[_suffix(origin, kind).lower()]
 
 
 def _stems(origin: Path) -> Iterator[str]:
@@ -168,7 +194,7 @@ def _suffix(origin: Path, kind: str) -> str:
     return origin.suffix if origin.suffix.lower() in FORMATS else ".png"
 
 
-def _folded(place: Path) -> str:
+def folded(place: Path) -> str:
     """Equal for names that some file systems treat as the same."""
     return unicodedata.normalize("NFC", str(place)).casefold()
 

@@ -4,16 +4,17 @@ import hashlib
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stylize.batch.tasks import Task
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.events import PhotoFailed
-from stylize.files import FORMATS, digest, open_file
+from stylize.files import FORMATS, fingerprint, open_file
 from stylize.network.memory import PICTURE, Budget, Need, Way, affordable
 from stylize.photos.decoder import check_pixels, measure, read_mask, read_picture
 from stylize.photos.encoder import fit
@@ -32,14 +33,15 @@ APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 class Work:
     """A decoded picture on its way to its output; `size` and `sha256` are those of its file.
 
-    `need` is the way of its frames through the network, and the memory reserved for the picture.
+    `mask` is the fingerprint of its mask. `need` is the way of its frames through the network, and
+    the memory reserved for the picture.
     """
 
     task: Task
     picture: Picture
     size: int
     sha256: str
-    mask_sha256: str | None
+    mask: str | None
     seconds: float
     need: Need
 
@@ -58,7 +60,7 @@ class Reader:
         self.photos = photos
         self.memory = Reservations(budget.host)
 
-    def batches(self, tasks: Sequence[Task]) -> Iterator[list[Work] | PhotoFailed]:
+    def batches(self, tasks: Iterable[Task]) -> Iterator[list[Work] | PhotoFailed]:
         """Batches of neighbours of one size, in the order of `tasks`."""
         batch: list[Work] = []
         reading: deque[Future[Work | PhotoFailed]] = deque()
@@ -113,16 +115,20 @@ class Reader:
             ImageError: not a picture, or it needs more memory than there is.
             OSError: it cannot be opened.
         """
-        extent = measure(task.job.source, self.config.size)
+        source = task.job.source
+        extent = measure(source, self.config.size, task.content(source))
         check_pixels(extent.pixels, self.config.max_megapixels * 1e6)
         pixels = extent.size[0] * extent.size[1]
         aside = extent.decoding
         if self.config.look.masked:
             aside += MASKING * pixels
         if task.mask is not None:
-            aside += measure(task.mask).decoding
+            aside += measure(task.mask, file=task.content(task.mask)).decoding
         if FORMATS[task.job.target.suffix.lower()] in ("AVIF", "HEIF"):
             aside = max(aside, ENCODING_AVIF * pixels)
+        aside += sum(
+            len(content) for content in task.contents.values() if isinstance(content, bytes)
+        )
 
         def whole(frame: Need) -> Need:
             batch = self.config.batch_size if frame.way is Way.ONE_PASS else 1
@@ -147,7 +153,7 @@ class Reader:
         started = time.monotonic()
         source = task.job.source
         most = self.config.max_megapixels * 1e6
-        with open_file(source) as file:
+        with task.content(source) or open_file(Path(source)) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             size = file.tell()
             file.seek(0)
@@ -162,16 +168,19 @@ class Reader:
         if need.way is Way.APPROXIMATE:
             picture = replace(picture, warnings=(*picture.warnings, APPROXIMATE))
         picture = fit(picture, task.job.target.suffix)
-        mask_sha256 = digest(task.mask) if task.mask else None
+        mask = fingerprint(task.mask) if task.mask else None
         seconds = time.monotonic() - started
-        return Work(task, picture, size, sha256, mask_sha256, seconds, need)
+        return Work(replace(task, contents={}), picture, size, sha256, mask, seconds, need)
 
 
 def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -> Picture:
     """Every frame with its product mask, from the task's file or found in the frame; with `cut`,
     transparent outside of it."""
     sizes = {frame.size for frame in picture.frames}
-    given = {size: read_mask(task.mask, size, max_pixels) for size in sizes} if task.mask else {}
+    given = {}
+    if task.mask:
+        for size in sizes:
+            given[size] = read_mask(task.mask, size, max_pixels, task.content(task.mask))
     found = [product_mask(replace(f, mask=given.get(f.size))) for f in picture.frames]
     frames = tuple(replace(f, mask=m) for f, m in zip(picture.frames, found, strict=True))
     frames = tuple(cut_out(frame) for frame in frames) if cut else frames

@@ -3,9 +3,10 @@
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,44 @@ from stylize.assets import SUFFIX, find_style
 from stylize.batch.manifest import Manifest, State
 from stylize.batch.plan import Job, Plan, make_plan
 from stylize.config import AUTO, ApplyConfig
-from stylize.errors import UsageError
-from stylize.files import digest, is_file, is_folder
+from stylize.errors import ImageError, UsageError
+from stylize.events import PhotoFailed
+from stylize.files import Location, Url, digest, fingerprint, is_file, is_folder, locate
+from stylize.storage.connect import open_store
 
 MOST_ANCHORS = 16  # photos that represent the set
 
 
 @dataclass(frozen=True)
 class Task:
-    """A job, the file of its mask if there is one, and the state of its output."""
+    """A job, the file of its mask if there is one, and the state of its output.
+
+    `contents` are those of the photo and the mask where they are objects in a store, once they
+    have been fetched, or the reason why they could not be.
+    """
 
     job: Job
-    mask: Path | None
+    mask: Location | None
     state: State
+    contents: Mapping[Url, bytes | OSError] = field(default_factory=dict)
 
     @property
     def pending(self) -> bool:
         return self.state in (State.NEW, State.STALE)
+
+    def content(self, place: Location) -> BytesIO | None:
+        """The photo or the mask as it was fetched; None for a file, to be opened when it is read.
+
+        Raises OSError as the store has, or ImageError if it is empty.
+        """
+        if not isinstance(place, Url):
+            return None
+        content = self.contents[place]
+        if isinstance(content, OSError):
+            raise content
+        if not content:
+            raise ImageError(f"{place}: empty file")
+        return BytesIO(content)
 
 
 @dataclass(frozen=True)
@@ -40,7 +62,43 @@ class Recipe:
     name: str
     style: str
     options: dict[str, Any]
-    anchors: tuple[Path, ...] = ()
+    anchors: tuple[Location, ...] = ()
+
+
+@dataclass(frozen=True)
+class Todo:
+    """The tasks of a plan; a `Catalog` answers the same questions."""
+
+    plan: Plan
+    all: Sequence[Task]
+
+    @property
+    def ignored(self) -> int:
+        return self.plan.ignored
+
+    @property
+    def failures(self) -> list[PhotoFailed]:
+        """Of folders that could not be listed."""
+        return [PhotoFailed(Path(e.filename), str(e.strerror)) for e in self.plan.shut]
+
+    def tasks(self, *states: State) -> list[Task]:
+        """The tasks in these states, in order."""
+        return [task for task in self.all if not states or task.state in states]
+
+    def count(self, *states: State) -> int:
+        return len(self.tasks(*states))
+
+
+def uses_stores(
+    inputs: Sequence[Location],
+    output: Location,
+    config: ApplyConfig,
+    listed: Sequence[Location] = (),
+) -> bool:
+    """Whether a run has anything in an object store."""
+    places = [*inputs, output, *listed]
+    places += [locate(text) for text in (config.masks, config.anchor) if text]
+    return any(isinstance(place, Url) for place in places)
 
 
 def dry_run(
@@ -71,7 +129,8 @@ def prepare(
         raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
     plan = make_plan(inputs, output, config, recipe.name, listed)
     if config.anchor is not None:
-        recipe = _with_anchors(recipe, plan, config, config.anchor)
+        every = anchors_every(len(plan.jobs))
+        recipe = with_anchors(recipe, [job.source for job in plan.jobs[::every]], config)
     return plan, recipe
 
 
@@ -81,19 +140,21 @@ def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
 
 
-def _with_anchors(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) -> Recipe:
-    """With that photo as the anchor; for "auto", with photos of the plan at even intervals."""
-    chosen = [Path(anchor)]
-    if anchor == AUTO:
-        every = max(1, math.ceil(len(plan.jobs) / MOST_ANCHORS))
-        chosen = [job.source for job in plan.jobs[::every]]
-    digests: dict[Path, str] = {}
-    for path in chosen:
+def anchors_every(photos: int) -> int:
+    """Every so many-th photo of a set represents it."""
+    return max(1, math.ceil(photos / MOST_ANCHORS))
+
+
+def with_anchors(recipe: Recipe, photos: Sequence[Location], config: ApplyConfig) -> Recipe:
+    """With `config.anchor` as the anchor; for "auto", with `photos`, which represent the set."""
+    chosen = photos if config.anchor == AUTO else [_find_anchor(str(config.anchor))]
+    digests: dict[Location, str] = {}
+    for place in chosen:
         try:
-            digests[path] = digest(path)
+            digests[place] = fingerprint(place)
         except OSError as error:
-            if anchor != AUTO:  # in a set, the other photos are enough
-                reason = f"{anchor}: {error.strerror}"
+            if config.anchor != AUTO:  # in a set, the other photos are enough
+                reason = f"{place}: {error.strerror}"
                 raise UsageError(reason, "give --anchor a photo, or auto") from error
     options = {
         "anchor": hashlib.sha256("".join(digests.values()).encode()).hexdigest(),
@@ -101,6 +162,19 @@ def _with_anchors(recipe: Recipe, plan: Plan, config: ApplyConfig, anchor: str) 
         "anchor_floor": config.anchor_floor,
     }
     return replace(recipe, options=recipe.options | options, anchors=tuple(digests))
+
+
+def _find_anchor(text: str) -> Location:
+    place = locate(text)
+    if not isinstance(place, Url):
+        return place
+    try:
+        found = open_store(place).stat()
+    except OSError as error:
+        raise UsageError(f"{place}: {error.strerror}", "give --anchor a photo, or auto") from error
+    if found is None:
+        raise UsageError(f"{place}: not found", "give --anchor a photo, or auto")
+    return found
 
 
 def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
@@ -124,6 +198,10 @@ def find_mask(job: Job, folder: str | None) -> Path | None:
     """
     if folder is None:
         return None
-    place = Path(folder) / job.origin
-    candidates = (place.with_suffix(".png"), place.with_name(place.name + ".png"), place)
-    return next((path for path in candidates if is_file(path)), None)
+    paths = (Path(folder) / place for place in mask_places(job.origin))
+    return next((path for path in paths if is_file(path)), None)
+
+
+def mask_places(origin: Path) -> tuple[Path, ...]:
+    """Where the mask of a photo may be, below the folder of the masks."""
+    return origin.with_suffix(".png"), origin.with_name(origin.name + ".png"), origin

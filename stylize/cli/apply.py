@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +18,10 @@ from stylize.cli.defaults import Defaults
 from stylize.cli.terminal import ProgressBar, count, print_line, shown
 from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look
 from stylize.errors import UsageError
+from stylize.files import Location, locate
 from stylize.settings import parse_size
+
+STATE_WIDTH = len("out of date")  # unlike foreign ones, which are few
 
 EPILOG = (
     "Examples:\n\n"
@@ -27,7 +30,8 @@ EPILOG = (
     "stylize apply woodblock photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
     "stylize apply woodblock photos/ --output painted/ --keep-background --strength 0.7\n\n"
     "stylize apply woodblock poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
-    "find photos -name '*.jpg' -print0 | stylize apply woodblock - --output painted/"
+    "find photos -name '*.jpg' -print0 | stylize apply woodblock - --output painted/\n\n"
+    "stylize apply woodblock s3://bucket/photos --output s3://bucket/painted"
 )
 
 
@@ -35,11 +39,22 @@ EPILOG = (
 def apply(
     style: options.Style,
     inputs: Annotated[
-        list[Path],
-        typer.Argument(metavar="INPUT...", help="Photos and folders. - reads paths from stdin."),
+        list[Any],
+        typer.Argument(
+            metavar="INPUT...",
+            help="Photos and folders, also as s3:// and gs:// URLs. - reads paths from stdin.",
+            parser=locate,
+        ),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for the results; mirrors the inputs.")
+        Any,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            help="Folder or URL for the results; mirrors the inputs.",
+            parser=locate,
+        ),
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be done.", rich_help_panel=RUN)
@@ -128,42 +143,70 @@ def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:
     return "transparent" if cut_out else "keep" if keep or masks else "stylize"
 
 
-def _read_paths() -> list[Path]:
-    """The paths on stdin: one per line, or separated by NUL, as `find -print0` writes them."""
+def _read_paths() -> list[Location]:
+    """Paths and URLs on stdin: one per line, or separated by NUL, as `find -print0` does."""
     text = sys.stdin.buffer.read()
     names = text.split(b"\0") if b"\0" in text else text.splitlines()
-    return [Path(os.fsdecode(name)) for name in names if name]
+    return [locate(os.fsdecode(name)) for name in names if name]
 
 
 def _print_dry_run(
     style: str,
-    inputs: Sequence[Path],
-    output: Path,
+    inputs: Sequence[Location],
+    output: Location,
     config: ApplyConfig,
-    listed: Sequence[Path],
+    listed: Sequence[Location],
     *,
     json: bool,
 ) -> None:
-    from stylize.batch.tasks import dry_run
+    from stylize.batch import catalog
+    from stylize.batch.tasks import dry_run, uses_stores
 
-    plan, tasks = dry_run(style, inputs, output, config, listed)
-    planned = [events.Planned(task.job.source, task.job.target, task.state) for task in tasks]
+    if uses_stores(inputs, output, config, listed):
+        planned = catalog.dry_run(style, inputs, output, config, listed)
+        if json:
+            deque(terminal.print_json(planned), maxlen=0)
+        else:
+            _print_streamed(planned, terminal.out)
+        return
+    paths = [Path(place) for place in inputs]
+    plan, tasks = dry_run(style, paths, Path(output), config, [Path(place) for place in listed])
+    rows = [events.Planned(task.job.source, task.job.target, task.state) for task in tasks]
     if json:
-        deque(terminal.print_json(planned), maxlen=0)
+        deque(terminal.print_json(rows), maxlen=0)
     else:
-        print_plan(planned, plan.ignored, terminal.out)
+        print_plan(rows, plan.ignored, terminal.out)
+
+
+def _print_streamed(planned: Generator[events.Event, None, int], console: Console) -> None:
+    """As `print_plan`, of any number of photos."""
+    counts: Counter[str] = Counter()
+    try:
+        while True:
+            event = next(planned)
+            if isinstance(event, events.Planned):
+                counts[event.state] += 1
+                print_line(console, _planned(event, STATE_WIDTH))
+    except StopIteration as end:
+        print_line(console, _counted(counts, end.value))
+
+
+def _planned(event: events.Planned, width: int) -> str:
+    return f"{event.state:>{width}}  {shown(event.source)} -> {shown(event.target)}"
+
+
+def _counted(counts: Counter[str], ignored: int) -> str:
+    parts = [f"{number} {state}" for state, number in sorted(counts.items())]
+    parts += [count(ignored, "other file") + " ignored"] if ignored else []
+    return f"{count(counts.total(), 'photo')}: {', '.join(parts)}"
 
 
 def print_plan(plan: Sequence[events.Planned], ignored: int, console: Console) -> None:
     """Every photo with its output and the state of that, then the number of each state."""
     width = max((len(event.state) for event in plan), default=0)
     for event in plan:
-        line = f"{event.state:>{width}}  {shown(event.source)} -> {shown(event.target)}"
-        print_line(console, line)
-    counts = Counter(event.state for event in plan)
-    parts = [f"{number} {state}" for state, number in sorted(counts.items())]
-    parts += [count(ignored, "other file") + " ignored"] if ignored else []
-    print_line(console, f"{count(len(plan), 'photo')}: {', '.join(parts)}")
+        print_line(console, _planned(event, width))
+    print_line(console, _counted(Counter(event.state for event in plan), ignored))
 
 
 def print_failures(stream: Iterable[events.Event], console: Console) -> Iterator[events.Event]:
@@ -191,6 +234,10 @@ def print_progress(
             match event:
                 case events.Backend():
                     console.print(terminal.backend_line(event), style="dim")
+                case events.PhotosListed():
+                    bar.count(event.photos, "listing")
+                case events.PhotosCompared():
+                    bar.count(event.photos, "comparing")
                 case events.ApplyStarted():
                     bar.start(event.photos, event.style)
                     ignored = event.ignored
@@ -215,7 +262,7 @@ def print_progress(
 def print_outcome(
     console: Console,
     failed: Iterable[events.PhotoFailed],
-    warned: Iterable[tuple[Path, Sequence[str]]],
+    warned: Iterable[tuple[Location, Sequence[str]]],
 ) -> None:
     """Tables of the photos that came with warnings, and of those that failed."""
     rows = ((path, "; ".join(warnings)) for path, warnings in warned)

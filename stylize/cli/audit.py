@@ -15,6 +15,7 @@ from stylize.cli import options, terminal
 from stylize.cli.terminal import ProgressBar, shown
 from stylize.config import AUTO, AuditLimits
 from stylize.errors import UsageError
+from stylize.files import locate_here
 
 EPILOG = (
     "Examples:\n\n"
@@ -32,6 +33,7 @@ def audit(
         typer.Argument(
             metavar="FOLDER",
             help="Photos, or the output of `stylize apply`, which is compared with its sources.",
+            parser=locate_here,
         ),
     ],
     style: Annotated[

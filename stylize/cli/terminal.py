@@ -13,6 +13,7 @@ from rich.text import Text
 from tqdm import tqdm
 
 from stylize.events import Backend, Event
+from stylize.files import Location
 
 # Of the processes that torchrun starts, the first one prints.
 FIRST = "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK", "0") == "0"
@@ -41,7 +42,7 @@ def print_line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def print_reasons(console: Console, title: str, rows: Iterable[tuple[Path, str]]) -> None:
+def print_reasons(console: Console, title: str, rows: Iterable[tuple[Location, str]]) -> None:
     """A table of photos with the reason for each; nothing if there are none."""
     table = Table("photo", "why", title=title, title_justify="left")
     for path, reason in rows:
@@ -62,7 +63,16 @@ class ProgressBar:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def count(self, photos: int, title: str) -> None:
+        """Before `start`, where no total is known: so many photos so far."""
+        if self._bar is None:
+            self._bar = tqdm(unit="photo", leave=False)
+        self._bar.set_description(title, refresh=False)
+        self._bar.n = photos
+        self._bar.refresh()
+
     def start(self, photos: int, title: str, unit: str = "photo") -> None:
+        self.close()
         self._bar = tqdm(total=photos, unit=unit, desc=title, leave=False)
 
     def update(self) -> None:

@@ -94,7 +94,7 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
     variant = brand.variants[0]
     folder = brand.folder(name, variant.name)
     plan, _ = prepare(style, brand.inputs, folder, variant.config)
-    pictures = {job.target: job.source for job in plan.jobs if is_file(job.target)}
+    pictures = {Path(job.target): Path(job.source) for job in plan.jobs if is_file(job.target)}
     if len(pictures) < 2:
         yield events.Note(f"no audit of {name}: it needs two pictures")
         return

@@ -10,7 +10,7 @@ from typing import Any, Never, TypeVar
 from stylize.assets import LOCAL_STYLES, SUFFIX
 from stylize.config import ApplyConfig, AuditLimits, Look
 from stylize.errors import UsageError, suggest
-from stylize.files import is_file, read_toml, write_file
+from stylize.files import is_file, locate_here, read_toml, write_file
 
 REPORT_FOLDER, AUDIT = "report", "audit.json"  # beside the folders of the variants
 RESERVED = (REPORT_FOLDER, AUDIT)
@@ -106,6 +106,8 @@ def read_brand(path: Path) -> Brand:
     audit.refuse_others({*_LIMITS, "report"})
     limits = {key: value for key, value in audit.values.items() if key != "report"}
     masks = top.text("masks")
+    for key in ("inputs", "output", "masks"):
+        top.refuse_urls(key)
     styles = [_style(path, style) for style in top.texts("styles")]
     if len({name for name, _ in styles}) < len(styles):
         raise top.wrong("styles", "two styles have one name", "name each once")
@@ -192,6 +194,14 @@ class Table:
         if not isinstance(value, str):
             raise self.wrong(key, f"{key} is {value!r}", "give a text, in quotes")
         return value
+
+    def refuse_urls(self, key: str) -> None:
+        value = self.values.get(key)
+        for text in value if isinstance(value, list) else [value]:
+            try:
+                locate_here(str(text))
+            except UsageError as error:
+                raise self.wrong(key, str(error), error.hint) from error
 
     def texts(self, key: str) -> list[str]:
         value = self.values.get(key) or self.missing(key)

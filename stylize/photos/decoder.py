@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from stylize.errors import ImageError
-from stylize.files import READABLE, open_file
+from stylize.files import READABLE, Location, open_file
 from stylize.photos import heic, raw  # noqa: F401 Pillow learns their formats
 from stylize.photos.color import other_colours, profile_of, to_8_bits, to_srgb
 from stylize.photos.exif import ORIENTATION
@@ -52,14 +52,18 @@ class Extent:
     decoding: int
 
 
-def measure(path: Path, size: int | None = None) -> Extent:
-    """Measure what `read_picture` would decode.
+def measure(path: Location, size: int | None = None, file: BinaryIO | None = None) -> Extent:
+    """Measure what `read_picture` would decode, in `file` or, by default, in the file at `path`.
 
     Raises:
         ImageError: not a picture.
         OSError: it cannot be opened.
     """
-    with open_file(path) as file, _named(path), Image.open(file, formats=READ) as image:
+    with (
+        file or open_file(Path(path)) as opened,
+        _named(path),
+        Image.open(opened, formats=READ) as image,
+    ):
         sizes = []
         for index in range(_count_frames(image)):
             if index == 0 or image.format in PAGES:  # all frames of an animation have one size
@@ -113,7 +117,7 @@ def read_photo(path: Path, size: int | None = None, max_pixels: float = math.inf
 
 
 def read_picture(
-    path: Path, file: BinaryIO, max_pixels: float, size: int | None = None, *, gps: bool = True
+    path: Location, file: BinaryIO, max_pixels: float, size: int | None = None, *, gps: bool = True
 ) -> Picture:
     """Decode everything in `file`, opened from `path`: frames, timing, metadata.
 
@@ -154,15 +158,18 @@ def read_picture(
         )
 
 
-def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Image:
+def read_mask(
+    path: Location, size: tuple[int, int], max_pixels: float, file: BinaryIO | None = None
+) -> Image.Image:
     """A mask in mode L at `size`, (width, height): 255 is product, 0 background.
 
-    Reads what background removers write: a mask, or a cut-out whose opaque part is the product.
+    Reads what background removers write: a mask, or a cut-out whose opaque part is the product. It
+    is in `file` or, by default, in the file at `path`.
 
     Raises ImageError: it cannot be read, is too large, or has another aspect ratio.
     """
-    with _named(path), open_file(path) as file:
-        photo = read_picture(path, file, max_pixels).frames[0]
+    with _named(path), file or open_file(Path(path)) as opened:
+        photo = read_picture(path, opened, max_pixels).frames[0]
     cutout = photo.alpha is not None and photo.alpha.getextrema() != (255, 255)
     mask = photo.alpha if photo.alpha is not None and cutout else photo.rgb.convert("L")
     if abs(mask.width * size[1] - mask.height * size[0]) > max(*mask.size, *size):  # half a pixel
@@ -173,14 +180,14 @@ def read_mask(path: Path, size: tuple[int, int], max_pixels: float) -> Image.Ima
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Location) -> Iterator[None]:
     """Turn anything that goes wrong with a picture into an ImageError that names its file."""
     try:
         yield
     except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
         raise ImageError(f"{path}: {error.strerror}") from error
     except UnidentifiedImageError as error:
-        empty = path.stat().st_size == 0
+        empty = isinstance(path, Path) and path.stat().st_size == 0
         raise ImageError(f"{path}: {'empty file' if empty else 'not a picture'}") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path}: too many pixels to be safe") from error

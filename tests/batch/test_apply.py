@@ -602,7 +602,7 @@ def test_a_quota_is_a_full_disk(style_file, tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write_file(path, content, scratch)
 
-    monkeypatch.setattr("stylize.batch.pipeline.write_file", write)
+    monkeypatch.setattr("stylize.batch.manifest.write_file", write)
     check_stop_at_a_full_disk(style_file, tmp_path, tmp_path / "out")
 
 

@@ -55,6 +55,7 @@ def test_no_file_is_written_over(tmp_path):
     [
         (SMALL + "qualty = 3\n", 6, "no setting 'qualty'"),
         (SMALL + "size = 0\n", 6, "size is 0"),
+        (SMALL.replace("inputs = [", 'inputs = ["s3://bucket/in", '), 1, "in an object store"),
         (SMALL + 'size = "large"\n', 6, "size"),
         (SMALL + "strength = 2\n", 6, "strength is 2"),
         (SMALL + 'file_name = "x"\n', 6, "name is 'x'"),

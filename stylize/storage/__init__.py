@@ -1,0 +1,1 @@
+"""Object stores: list, get, put, and who may write."""
