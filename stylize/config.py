@@ -17,6 +17,7 @@ ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
 # Architecture -> the usual size of crops and style picture in training, in pixels.
 TRAINING_SIZES = {DRAFT_REVISE: (320, 160), "quarter": (256, 512), "johnson": (256, 512)}
 PRECISIONS = (AUTO, "fp32", "bf16")
+ENGINES = (LOCAL, RAY) = ("local", "ray")
 OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "heic", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 LEAST_SIZE = 32  # pixels, of a training crop
@@ -234,6 +235,15 @@ class ApplyConfig(Settings):
     )
     device: str = option(AUTO, DEVICE_HELP, MACHINE)
     precision: str = option(AUTO, PRECISION_HELP, MACHINE, choices=PRECISIONS)
+    engine: str = option(
+        LOCAL, "local (this process), or ray (workers of a Ray cluster).", MACHINE, choices=ENGINES
+    )
+    address: str | None = option(
+        None,
+        "Address of the Ray cluster, such as auto (default: one of this machine alone).",
+        MACHINE,
+        metavar="HOST:PORT|auto",
+    )
     overwrite: bool = option(
         False, "Redo everything, and replace files that stylize did not write.", RUN
     )
@@ -275,6 +285,8 @@ class ApplyConfig(Settings):
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:
             raise UsageError(f"max_memory is {self.max_memory}", "give one such as 4GB")
         _check_name_pattern(self.name)
+        if self.address is not None and self.engine != RAY:
+            raise UsageError("--address is for Ray", "add --engine ray")
         if self.look.background == "transparent" and self.format == "jpg":
             raise UsageError("JPEG has no transparency", "choose another format: png, webp, avif")
 
@@ -282,25 +294,6 @@ class ApplyConfig(Settings):
         """The settings that decide what an output looks like."""
         names = ("size", "precision", "look", "quality", "strip", "strip_gps")
         return {name: value for name, value in self.to_dict().items() if name in names}
-
-
-@dataclass(frozen=True)
-class AuditLimits(Settings):
-    """The limits that a set of photos must keep; None is no limit."""
-
-    max_spread: float | None = option(
-        None, "Exit with 1 if the spread of the set is larger.", least=0
-    )
-    max_outliers: int | None = option(None, "Exit with 1 if there are more outliers.", least=0)
-
-    def broken(self, spread: float, outliers: int) -> list[str]:
-        """The limits that are broken, in words."""
-        found = []
-        if self.max_spread is not None and spread > self.max_spread:
-            found.append(f"spread {spread:.3f}, more than {self.max_spread:g}")
-        if self.max_outliers is not None and outliers > self.max_outliers:
-            found.append(f"{outliers} outliers, more than {self.max_outliers}")
-        return found
 
 
 def _check_name_pattern(name: str) -> None:

@@ -5,14 +5,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 
+import torch
+
 from stylize import events
 from stylize.batch.catalog import Catalog, prepare_catalog
 from stylize.batch.fetcher import copy_here
 from stylize.batch.manifest import Manifest, State
 from stylize.batch.object_manifest import ObjectManifest
-from stylize.batch.pipeline import FOREIGN, Pipeline
+from stylize.batch.pipeline import Pipeline
+from stylize.batch.ray_pipeline import RayPipeline, connected
 from stylize.batch.tasks import Recipe, Todo, list_tasks, prepare, uses_stores
-from stylize.config import ApplyConfig
+from stylize.batch.writer import FOREIGN
+from stylize.config import LOCAL, ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import Location, Url, make_folder
 from stylize.photos.heic import need_heic
@@ -61,7 +65,9 @@ def apply(
 
 
 def _load(name: str, config: ApplyConfig) -> Style:
-    style = load_style(name, config.device, config.precision)
+    # The workers of a cluster have other devices than this machine.
+    device = config.device if config.engine == LOCAL else "cpu"
+    style = load_style(name, device, config.precision)
     style.check(config.look)
     return style
 
@@ -81,13 +87,32 @@ def _run(
     output: Location,
     config: ApplyConfig,
 ) -> Iterator[events.Event]:
+    pending = todo.count(State.NEW, State.STALE)
+    anchors = _copies(recipe.anchors, manifest.scratch) if recipe.anchors and pending else []
+    if config.engine == LOCAL or not pending:
+        if anchors:
+            style.hold(anchors, config)
+        pipeline = Pipeline(style, manifest, recipe, config, todo.count())
+        yield from _painted(pipeline, todo, recipe, manifest, output)
+        return
+    with connected(config.address, torch.get_num_threads()):
+        path = style.path
+        assert path is not None  # noqa: S101 for the type checker: it was loaded by name
+        workers = RayPipeline(path, anchors, manifest, recipe, config, todo.count())
+        yield from _painted(workers, todo, recipe, manifest, output)
+
+
+def _painted(
+    pipeline: Pipeline | RayPipeline,
+    todo: Todo | Catalog,
+    recipe: Recipe,
+    manifest: Manifest | ObjectManifest,
+    output: Location,
+) -> Iterator[events.Event]:
     pending, current = todo.count(State.NEW, State.STALE), todo.count(State.CURRENT)
-    if recipe.anchors and pending:
-        style.hold(_copies(recipe.anchors, manifest.scratch), config)
     failures = list(todo.failures)
     failures += (events.PhotoFailed(task.job.source, FOREIGN) for task in todo.tasks(State.FOREIGN))
-    pipeline = Pipeline(style, manifest, recipe, config, todo.count())
-    yield style.compute.describe()
+    yield pipeline.describe()
     yield events.ApplyStarted(recipe.name, pending, current, todo.ignored)
     for task in todo.tasks(State.CURRENT):
         yield events.PhotoCurrent(task.job.source, task.job.target)

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from stylize import events
 from stylize.cli import options, terminal
 from stylize.cli.terminal import ProgressBar, shown
-from stylize.config import AUTO, AuditLimits
+from stylize.config import AUTO
+from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError
 from stylize.files import locate_here
 

@@ -15,6 +15,7 @@ from stylize.cli.apply import print_outcome
 from stylize.cli.audit import print_audit
 from stylize.cli.options import SOME_FAILED, Json, interruptible
 from stylize.cli.terminal import ProgressBar, print_line, shown
+from stylize.config import LOCAL, ApplyConfig
 from stylize.consistency.job_file import read_brand, write_example
 
 app = typer.Typer(
@@ -48,8 +49,24 @@ def check(file: _File, json: Json = False) -> None:
         terminal.out.print(_plan(plan))
 
 
-@app.command(epilog="Examples:\n\nstylize job run brand.toml\n\nstylize job run brand.toml --json")
-def run(file: _File, json: Json = False) -> None:
+@app.command(
+    epilog="Examples:\n\nstylize job run brand.toml\n\nstylize job run brand.toml --json\n\n"
+    "stylize job run brand.toml --engine ray --address auto"
+)
+def run(
+    file: _File,
+    engine: Annotated[
+        str, typer.Option(help="local (this process), or ray (workers of a Ray cluster).")
+    ] = LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT|auto",
+            help="Address of the Ray cluster (default: one of this machine alone).",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
     """Do what is new or has changed, audit the result, and write the report.
 
     Exit codes: 0 everything is done and within the limits, 1 not, 2 the job file is wrong.
@@ -60,7 +77,8 @@ def run(file: _File, json: Json = False) -> None:
 
     Image.MAX_IMAGE_PIXELS = None  # in this process: max_megapixels is the limit instead
     complete = True
-    with interruptible(run_job(read_brand(file))) as running:
+    ApplyConfig(engine=engine, address=address)  # checks them before anything else
+    with interruptible(run_job(read_brand(file), engine, address)) as running:
         for event in (
             terminal.print_json(running) if json else print_progress(running, terminal.out)
         ):

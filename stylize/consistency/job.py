@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from stylize import __version__, events
 from stylize.assets import find_style
 from stylize.batch.apply import apply
 from stylize.batch.tasks import dry_run, prepare
+from stylize.config import LOCAL
 from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
@@ -40,9 +41,12 @@ def check_job(brand: Brand) -> Iterator[events.VariantPlanned]:
             yield events.VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
 
 
-def run_job(brand: Brand) -> Iterator[events.Event]:
-    """Do what is new or has changed. Yields `VariantStarted` and the events of `apply` for each
-    variant, those of `audit` for each style, `FileWritten` for reports, and `JobDone`.
+def run_job(
+    brand: Brand, engine: str = LOCAL, address: str | None = None
+) -> Iterator[events.Event]:
+    """Do what is new or has changed, with that engine (`ApplyConfig`). Yields `VariantStarted` and
+    the events of `apply` for each variant, those of `audit` for each style, `FileWritten` for
+    reports, and `JobDone`.
 
     Checks everything before it writes anything. A killed job continues where it stopped.
 
@@ -61,7 +65,8 @@ def run_job(brand: Brand) -> Iterator[events.Event]:
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
             yield events.VariantStarted(name, variant.name, folder)
-            for event in apply(style, brand.inputs, folder, variant.config):
+            config = replace(variant.config, engine=engine, address=address)
+            for event in apply(style, brand.inputs, folder, config):
                 if isinstance(event, events.ApplyDone):
                     for count in ("done", "current", "failed", "left"):
                         counts[count] += getattr(event, count)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Never, TypeVar
 
 from stylize.assets import LOCAL_STYLES, SUFFIX
-from stylize.config import ApplyConfig, AuditLimits, Look
+from stylize.config import ApplyConfig, Look
+from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
 from stylize.files import is_file, locate_here, read_toml, write_file
 

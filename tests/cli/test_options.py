@@ -8,7 +8,8 @@ from commands import stylize
 from typer.testing import CliRunner
 
 from stylize.cli.options import with_settings
-from stylize.config import ApplyConfig, AuditLimits, Card, Look, NetworkConfig, TrainConfig
+from stylize.config import ApplyConfig, Card, Look, NetworkConfig, TrainConfig
+from stylize.consistency.limits import AuditLimits
 from stylize.settings import Settings, option
 
 
