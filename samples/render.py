@@ -1,5 +1,5 @@
-"""Render the shipped styles on the sample photos: `expected/`, the README's picture, the stages of a
-painting, the gallery.
+"""Render the shipped styles on the sample photos: `expected/`, the pictures of README and docs,
+the gallery.
 
 Run it after a style was trained anew, and look at what it made before committing:
 
