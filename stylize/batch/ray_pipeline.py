@@ -19,6 +19,7 @@ from stylize.batch.manifest import Manifest
 from stylize.batch.object_manifest import ObjectManifest
 from stylize.batch.painter import Encoded
 from stylize.batch.pipeline import FAILED
+from stylize.batch.reader import first_line
 from stylize.batch.tasks import Recipe, Task
 from stylize.batch.writer import Outcome, Writer, Written, collect
 from stylize.config import AUTO, NORM_VARIABLE, ApplyConfig
@@ -257,7 +258,7 @@ class _Pool:
             try:
                 found.append((order, ray.get(answer)))
             except ray.exceptions.RayTaskError as error:  # one photo never stops the others
-                reason = str(error.cause or error).splitlines()[0]
+                reason = first_line(error.cause or error)
                 found.append((order, (None, PhotoFailed(order.task.job.source, reason))))
             except ray.exceptions.RayError:
                 order.losses += 1

@@ -5,11 +5,13 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import psutil
 import pytest
 from commands import fails, stylize
 from conftest import draw_picture
+from object_store import BUCKET
 from PIL import Image
 
 from stylize.batch.apply import apply
@@ -18,6 +20,7 @@ from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError
 from stylize.events import ApplyDone, Event, PhotoBegun, PhotoDone, PhotoFailed
 
+fsspec = pytest.importorskip("fsspec", reason="needs fsspec")
 ray = pytest.importorskip("ray", reason="needs ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils", reason="needs ray")
 
@@ -168,6 +171,20 @@ def test_the_command_starts_a_cluster_of_its_own(style_file, photos, tmp_path):
     second = stylize("apply", style_file, photos, "-o", tmp_path / "out", "--engine", "ray")
     assert second.returncode == 0
     assert "Ray" not in second.stdout  # nothing to do
+
+
+def test_from_bucket_to_bucket(s3, style_file, tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3, size=64)
+    files = fsspec.filesystem("s3", use_listings_cache=False)
+    prefix = f"{BUCKET}/{uuid4()}"
+    for name, content in contents(photos).items():
+        files.pipe_file(f"{prefix}/in/{name}", content)
+    urls = (f"s3://{prefix}/in", "-o", f"s3://{prefix}/out")
+    result = stylize("apply", style_file, *urls, "--engine", "ray", "--precision", "fp32")
+    assert result.returncode == 0, result.stderr
+    run(str(style_file), photos, tmp_path / "local", LOCAL)
+    for name, content in contents(tmp_path / "local").items():
+        assert files.cat_file(f"{prefix}/out/{name}") == content
 
 
 def test_no_cluster_there(style_file, photos, tmp_path):
