@@ -11,7 +11,7 @@ from PIL import Image
 from stylize import load_style
 from stylize.assets import SUFFIX, shipped
 from stylize.photos.decoder import read_photo
-from stylize.photos.photo import to_tensor
+from stylize.photos.photo import to_picture, to_tensor
 from stylize.training.verify import verify
 
 PHOTOS = ROOT / "samples" / "photos"
@@ -53,14 +53,18 @@ def test_within_one_grey_level(name):
 
 @pytest.mark.parametrize("gain", [0.5, 0.75, 1.25, 1.5])
 def test_a_gain_and_offsets_of_a_photo_make_no_difference(gain):
-    """Up to one grey level, where nothing is clipped: a trained network, a real photo."""
+    """Up to one grey level of a picture, and a twentieth on average, where nothing is clipped: a
+    trained network, a real photo. What is left comes from the epsilon of norms."""
     style = load("woodblock")
     photo = 0.2 + 0.3 * to_tensor(read_photo(PHOTOS / "garden" / "anemone.jpg", SIZE).rgb)[None]
     offsets = torch.tensor([-0.1, 0.2, 0.05]).view(1, 3, 1, 1)
     changed = gain * photo + offsets
     assert changed.min() >= 0
     assert changed.max() <= 1
-    assert (style(changed) - style(photo)).abs().max() <= 1 / 255
+    found, wanted = style(changed)[0], style(photo)[0]
+    assert (found - wanted).abs().mean() <= 0.05 / 255
+    levels = (np.asarray(to_picture(image), int) for image in (found, wanted))
+    assert np.abs(next(levels) - next(levels)).max() <= 1
 
 
 def test_every_style_is_covered_by_the_same_photos():

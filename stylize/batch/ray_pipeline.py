@@ -6,7 +6,9 @@ lost, its tasks go to others, and a new worker starts as soon as there is room f
 """
 
 import os
+import signal
 import socket
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -56,7 +58,8 @@ def connected(address: str | None, threads: int) -> Iterator[None]:
     try:
         if host and port.isdigit():  # Ray itself tries for minutes
             socket.create_connection((host.removeprefix("ray://"), int(port)), PATIENCE).close()
-        ray.init(address or "local", **options)
+        with _own_signals():
+            ray.init(address or "local", **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"no Ray cluster at {address}: {reason}", "check --address") from error
@@ -64,6 +67,17 @@ def connected(address: str | None, threads: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep the handler of SIGTERM: Ray sets one that ends the process in the middle of a file."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)
 
 
 @dataclass(eq=False)

@@ -1,5 +1,6 @@
 """`apply --engine ray`: real clusters on this machine, whose nodes and workers are killed."""
 
+import signal
 import sys
 import threading
 import time
@@ -15,7 +16,7 @@ from object_store import BUCKET
 from PIL import Image
 
 from stylize.batch.apply import apply
-from stylize.batch.ray_pipeline import LOST
+from stylize.batch.ray_pipeline import LOST, connected
 from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError
 from stylize.events import ApplyDone, Event, PhotoBegun, PhotoDone, PhotoFailed
@@ -33,13 +34,16 @@ def cluster():
     """Two nodes with a core each, and one without any for what a cluster needs itself."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        before = signal.getsignal(signal.SIGTERM)
         head = {"num_cpus": 0, "include_dashboard": False}
         cluster = cluster_utils.Cluster(initialize_head=True, head_node_args=head)
         cluster.nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
-        ray.init(cluster.address, log_to_driver=False, logging_level="error")
-        yield cluster
-        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)  # which nodes in this process have taken
+        with connected(cluster.address, threads=1):
+            assert signal.getsignal(signal.SIGTERM) is before
+            yield cluster
         cluster.shutdown()
+        signal.signal(signal.SIGTERM, before)
 
 
 def lose_a_node(cluster) -> None:
