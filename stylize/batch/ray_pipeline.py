@@ -61,8 +61,9 @@ def connected(address: str | None, threads: int) -> Iterator[None]:
         with _own_signals():
             ray.init(address or "local", **options)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"no Ray cluster at {address}: {reason}", "check --address") from error
+        where = address or "this machine"
+        hint = "check --address" if address else "use --engine local"
+        raise UsageError(f"no Ray cluster at {where}: {first_line(error)}", hint) from error
     try:
         yield
     finally:
