@@ -7,9 +7,10 @@ requirements, nothing else. OUTPUT gets the pictures, the logs of the tests and 
 
 1. kernels: the tests of instance norm, with compiled kernels
 2. tests: all other tests that compute on a GPU where there is one
-3. norm: forward and backward beside a copy of as many bytes, `InstanceNorm2d` eager and compiled
-4. photo: one photo, our network beside the paper's in eager fp32 and in bf16, and ours compiled,
-   and replayed from a CUDA graph, which shows what starting kernels costs
+3. norm: forward and backward beside a copy of as many bytes, `InstanceNorm2d` eager and compiled;
+   each started from Python, and replayed from a CUDA graph
+4. photo: one photo, our network beside the paper's in eager fp32 and in bf16, and ours as `stylize
+   apply` does it, replayed from a CUDA graph
 5. apply: `stylize apply` on 300 JPEGs of a megapixel, beside its network, decoder and encoder alone
 6. style: `stylize train` from the base with its defaults
 7. large: 100 and 400 megapixels
@@ -20,6 +21,7 @@ requirements, nothing else. OUTPUT gets the pictures, the logs of the tests and 
 
 import argparse
 import gc
+import itertools
 import json
 import os
 import re
@@ -48,13 +50,13 @@ from stylize import load_style
 from stylize.config import DRAFT_REVISE, NetworkConfig
 from stylize.network.architectures import build_network
 from stylize.network.device import Compute, choose
+from stylize.network.replay import Replay
 from stylize.photos.decoder import read_photo
 
 ROOT = Path(__file__).parent.parent
 KERNEL_TESTS = ROOT / "tests" / "network" / "instance_norm"
 STYLE = "woodblock"
 SHAPES = (("quarter", 512, 1), ("quarter", 1024, 4), ("half", 1024, 4), ("eighth", 2048, 4))
-COMPILED = 1024  # pixels: torch.compile takes long
 NORM_GOALS = {"forward": 0.85, "forward and backward": 0.80}  # of a copy's bandwidth
 
 Figures = dict[str, Any]
@@ -116,6 +118,7 @@ def run_tests(plan: Plan, name: str, *words: object) -> Figures:
 
 def norm(plan: Plan) -> Figures:
     rows: list[Figures] = []
+    on_cuda = plan.device.type == "cuda" and not plan.quick
     options = Namespace(
         device=plan.device.type,
         dtype="bf16",
@@ -123,24 +126,29 @@ def norm(plan: Plan) -> Figures:
         rounds=3,
         no_compile=plan.quick,
     )
-    for training in (False, True):
-        for shape in SHAPES[:1] if plan.quick else SHAPES:
-            try:
-                found = instance_norm.measure(*shape, training, options)
-            except Exception as error:  # noqa: BLE001 the other shapes are still worth measuring
-                rows.append({"shape": shape, "failed": str(error)[:300]})
-                continue
-            ratios = found["times as fast as"]
-            rows.append(
-                {
-                    "pass": found["pass"],
-                    "shape": found["shape"],
-                    "of a copy": round(ratios["copy"], 3),
-                    "goal": NORM_GOALS[found["pass"]],
-                    "times eager": round(ratios["InstanceNorm2d"], 2),
-                    "times compiled": round(ratios.get("compiled", 0), 2) or "open",
-                }
-            )
+    cases = itertools.product(
+        (False, True) if on_cuda else (False,),
+        (False, True),
+        SHAPES[:1] if plan.quick else SHAPES,
+    )
+    for options.replayed, training, shape in cases:
+        try:
+            found = instance_norm.measure(*shape, training, options)
+        except Exception as error:  # noqa: BLE001 the other shapes are still worth measuring
+            rows.append({"shape": shape, "failed": str(error)[:300]})
+            continue
+        ratios = found["times as fast as"]
+        rows.append(
+            {
+                "pass": found["pass"],
+                "replayed": options.replayed,
+                "shape": found["shape"],
+                "of a copy": round(ratios["copy"], 3),
+                "goal": NORM_GOALS[found["pass"]],
+                "times eager": round(ratios["InstanceNorm2d"], 2),
+                "times compiled": round(ratios.get("compiled", 0), 2) or "open",
+            }
+        )
     return {"rows": rows}
 
 
@@ -157,42 +165,24 @@ def photo(plan: Plan) -> Figures:
     for network in networks.values():
         network.eval().requires_grad_(False).to(device)
     peak = 0.0 if plan.quick else apply_speed.matmul_peak(device, compute.dtype)
-    rows, failed = [], {}
-    for size in (64,) if plan.quick else (512, 4096, COMPILED):
+    callables = networks | {"ours, replayed": Replay(networks["ours"])}
+    rows = []
+    for size in (64,) if plan.quick else (512, 1024, 2048, 4096):
         image = torch.rand(1, 3, size, size, device=device)
-        functions = {}
-        compiled = {"ours, compiled": torch.compile(networks["ours"], dynamic=False)}
-        for name, network in (networks | (compiled if size == COMPILED else {})).items():
-            try:
-                network(image)
-            except Exception as error:  # noqa: BLE001 the others are still worth measuring
-                failed[f"{name}, {size}"] = str(error)[-300:]
-            else:
-                functions[name] = lambda network=network, image=image: network(image)
-        if device.type == "cuda":
-            functions["ours, replayed"] = captured(networks["ours"], image).replay
+        functions = {
+            name: lambda network=network, image=image: network(image)
+            for name, network in callables.items()
+        }
         seconds = side_by_side(functions, 2 if plan.quick else 10, device)
         for name, times in seconds.items():
             row = {"size": size, "network": name, "ms": round(1e3 * min(times), 2)}
             if "paper, eager fp32" in seconds:
                 row["times as fast"] = round(median_ratio(seconds["paper, eager fp32"], times), 1)
-            if peak and name == "ours":
-                flops = 2 * apply_speed.macs(networks[name], image)
+            if peak and name.startswith("ours"):
+                flops = 2 * apply_speed.macs(networks["ours"], image)
                 row["of the matrix peak"] = round(flops / min(times) / peak, 3)
             rows.append(row)
-    return {"rows": rows, "failed": failed}
-
-
-def captured(network: torch.nn.Module, image: torch.Tensor) -> torch.cuda.CUDAGraph:
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        network(image)  # makes what is made once
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        network(image)
-    return graph
+    return {"rows": rows}
 
 
 def apply(plan: Plan) -> Figures:

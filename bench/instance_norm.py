@@ -14,6 +14,9 @@ bytes in a tensor of activations:
 
 The correctness tests run first; nothing is timed while they fail.
 
+On a GPU, `--replayed` starts each from a CUDA graph, as `stylize apply` does. Otherwise small
+planes show how long it takes to start kernels from Python.
+
     python bench/instance_norm.py [--device cpu] [--dtype bf16] [--layout channels_last]
 """
 
@@ -49,6 +52,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="bf16")
     parser.add_argument("--layout", choices=LAYOUTS, default="channels_last")
     parser.add_argument("--rounds", type=int, default=15, help="on a CPU")
+    parser.add_argument("--replayed", action="store_true", help="from CUDA graphs")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args()
     if subprocess.run([sys.executable, "-m", "pytest", "-q", str(TESTS)], check=False).returncode:
@@ -151,6 +155,8 @@ def measure(
     source = torch.empty(moved // 2, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     functions["copy"] = lambda: target.copy_(source)
+    if options.replayed:
+        functions = {name: recorded(call).replay for name, call in functions.items()}
     times = quantiles(functions, device, options.rounds)
     ours = times["stylize"][1]
     return {
@@ -160,11 +166,26 @@ def measure(
         "dtype": options.dtype,
         "layout": options.layout,
         "backend": backend(device.type),
+        "replayed": options.replayed,
         "megabytes": moved / 1e6,
         "milliseconds": times,
         "GB/s": moved / ours / 1e6,
         "times as fast as": {name: t[1] / ours for name, t in times.items() if name != "stylize"},
     }
+
+
+def recorded(call: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """The kernels that `call` starts."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # compiles what is compiled
+            call()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return graph
 
 
 def quantiles(

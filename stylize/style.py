@@ -21,6 +21,7 @@ from stylize.network.device import Compute, choose, has_own_memory
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.network.replay import Replay
 from stylize.network.strip_stages import Rows, Run, cut
 from stylize.network.strips import Strips, as_tensor
 from stylize.network.style_file import load_network, read_targets
@@ -54,6 +55,7 @@ class Style:
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         self._network = ready(network, compute)
+        self._replay = Replay(self._network)
 
     @classmethod
     def load(cls, style: str, device: str = "auto", precision: str = "auto") -> Self:
@@ -106,6 +108,7 @@ class Style:
             raise unreadable
         options = self._scale(config.look.stroke)
         hold(self._network, photos, config.anchor_weight, config.anchor_floor, **options)
+        self._replay.forget()
 
     def __call__(
         self,
@@ -139,7 +142,7 @@ class Style:
         with torch.inference_mode():
             seen = images.to(device, torch.float32)
             options = self._options(seen, masks, stroke, refine)
-            result: Tensor = self._network(seen, masks, **options)
+            result = self._replay(seen, masks, **options)
         return result.to(images.device)
 
     def stylize(

@@ -55,7 +55,9 @@ class Pipeline:
         self.budget = make_budget(config.max_memory, style.compute.device)
         # For a store that makes threads wait; a folder is written to by the workers.
         self._writer = Writer(manifest, overwrite=config.overwrite)
-        self._reader = Reader(style, config, self.budget, 1 if on_gpu else self.workers)
+        # Cores that a GPU leaves idle decode.
+        share, ahead = (1, self.workers) if on_gpu else (self.workers, 1)
+        self._reader = Reader(style, config, self.budget, share, ahead)
         self._painter = Painter(style, recipe, config, self.budget, manifest.scratch)
         self._failed = False
 

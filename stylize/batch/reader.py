@@ -52,19 +52,23 @@ class Reader:
     The caller releases `work.need.host` bytes of `memory` when a picture is finished.
     """
 
-    def __init__(self, style: Style, config: ApplyConfig, budget: Budget, photos: int) -> None:
-        """`photos` is how many can be in the network at the same time."""
+    def __init__(
+        self, style: Style, config: ApplyConfig, budget: Budget, photos: int, ahead: int = 1
+    ) -> None:
+        """`photos` is how many can be in the network at the same time, `ahead` how many are decoded
+        beside a batch."""
         self.style = style
         self.config = config
         self.budget = budget
         self.photos = photos
+        self.ahead = ahead
         self.memory = Reservations(budget.host)
 
     def batches(self, tasks: Iterable[Task]) -> Iterator[list[Work] | PhotoFailed]:
         """Batches of neighbours of one size, in the order of `tasks`."""
         batch: list[Work] = []
         reading: deque[Future[Work | PhotoFailed]] = deque()
-        ahead = self.config.batch_size + 1
+        ahead = self.config.batch_size + self.ahead
         with ThreadPoolExecutor(ahead, "read") as pool:
             try:
                 for task in tasks:
