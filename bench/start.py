@@ -3,7 +3,7 @@
 Trains once for each number of steps, as the stages of a training share its steps. Measures the
 objective on unseen photos at the end, and keeps the styles.
 
-    python bench/start.py PICTURE CONTENT PHOTOS [--steps 300 1000 3000] [--base base]
+    python bench/start.py PICTURE CONTENT PHOTOS [--steps 300 1000 3000] [--starts base random ...]
 """
 
 import argparse
@@ -25,6 +25,8 @@ from stylize.network.style_header import StyleHeader, StylePicture
 from stylize.training.schedule import picture_size, resolved
 from stylize.training.trainer import Trainer
 
+STARTS = ("base", "norms", "random")  # from the base, only its norms, from random weights
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -33,6 +35,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--steps", type=int, nargs="+", default=[300, 1000, 3000])
     parser.add_argument("--base", default="base")
+    parser.add_argument("--starts", choices=STARTS, nargs="+", default=STARTS)
     parser.add_argument("--count", type=int, default=16)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--output", type=Path, default=Path("started"))
@@ -42,10 +45,11 @@ def main() -> None:
     path = find_base(options.base)
     base, base_header = load_network(path)
     usual = resolved(TrainConfig(base=options.base), base_header.network.architecture, compute)
+    settings = (usual, replace(usual, only_norm=True), replace(usual, base=""))
     starts = {
-        "the base": usual,
-        "the base, norms only": replace(usual, only_norm=True),
-        "random weights": replace(usual, base=""),
+        name: config
+        for name, config in zip(STARTS, settings, strict=True)
+        if name in options.starts
     }
     options.output.mkdir(parents=True, exist_ok=True)
     style = read_style(options.picture, picture_size(usual, drafts=base_header.drafts))
@@ -76,9 +80,8 @@ def main() -> None:
             row = (f"{steps}", f"{curve.minutes[-1]:.1f}", f"{curve.objective[-1]:.3f}")
             console.print(name, *row)
             table.add_row(name, f"{trainer.parameters}", *row)
-            file = name.replace(", ", "-").replace(" ", "-")
             save_style(
-                options.output / f"{file}-{steps}.safetensors", trainer.weights(), trainer.header()
+                options.output / f"{name}-{steps}.safetensors", trainer.weights(), trainer.header()
             )
             plot(curves, options.plot)
     console.print(table)
