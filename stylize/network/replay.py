@@ -67,13 +67,19 @@ class Replay:
                     self._recordings.popitem(last=False)
                 result = self._network(image, mask, **options)
                 return result
-            recording = self._recordings.pop(key) or self._record(inputs, options)
+            try:
+                recording = self._recordings.pop(key) or self._record(inputs, options)
+            except RuntimeError:  # such as no room for what is kept: that must not cost a photo
+                result = self._network(image, mask, **options)
+                return result
             self._recordings[key] = recording  # the latest
             return recording(inputs)
 
     def _record(self, inputs: tuple[Tensor, ...], options: dict[str, Any]) -> Recording:
         pools = [each.graph.pool() for each in self._recordings.values() if each]
         own = tuple(tensor.clone() for tensor in inputs)
+        # What libraries prepare at their first call in a thread cannot be recorded.
+        self._network(*own, **options)
         graph = torch.cuda.CUDAGraph()
         # One at a time is replayed, and its output copied: all can share their memory. Other
         # threads may go on using the GPU.

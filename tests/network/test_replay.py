@@ -91,7 +91,7 @@ def test_the_third_call_starts_no_kernel_of_the_network(network):
     painted = Replay(network)
     for seed in range(5):
         painted(random_image(seed=seed))
-    assert len(calls) == 2  # as it is, and recorded
+    assert len(calls) == 3  # as it is, and once more before it is recorded
 
 
 @on_cuda
