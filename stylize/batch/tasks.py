@@ -10,7 +10,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stylize.assets import SUFFIX, find_style
+from stylize.assets import find_style, style_name
 from stylize.batch.manifest import Manifest, State
 from stylize.batch.plan import Job, Plan, make_plan
 from stylize.config import AUTO, ApplyConfig
@@ -135,9 +135,9 @@ def prepare(
 
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
-    """Raises StyleFileError if there is no such style."""
+    """Raises StyleFileError if there is no such style, UsageError if its file has no valid name."""
     path = find_style(style)
-    return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
+    return Recipe(style_name(path), digest(path), config.recipe())
 
 
 def anchors_every(photos: int) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import LOCAL_STYLES, SUFFIX
+from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, style_name
 from stylize.config import ApplyConfig, Look
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
@@ -109,7 +109,10 @@ def read_brand(path: Path) -> Brand:
     masks = top.text("masks")
     for key in ("inputs", "output", "masks"):
         top.refuse_urls(key)
-    styles = [_style(path, style) for style in top.texts("styles")]
+    try:
+        styles = [_style(path, style) for style in top.texts("styles")]
+    except UsageError as error:
+        raise top.wrong("styles", str(error), error.hint) from error
     if len({name for name, _ in styles}) < len(styles):
         raise top.wrong("styles", "two styles have one name", "name each once")
     return Brand(
@@ -126,7 +129,8 @@ def read_brand(path: Path) -> Brand:
 def _style(path: Path, style: str) -> tuple[str, str]:
     """A style's name, and its path relative to the job file if it is a file or a local style."""
     if style.endswith(SUFFIX) or "/" in style:
-        return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
+        return style_name(Path(style)), str(path.parent / style)
+    check_name(style)
     trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
     return style, str(trained) if is_file(trained) else style
 

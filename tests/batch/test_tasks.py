@@ -50,6 +50,13 @@ def test_the_style_is_called_by_its_file(style_file):
     assert make_recipe(str(style_file), ApplyConfig()).name == style_file.stem
 
 
+@pytest.mark.parametrize("name", ["..", ".stylize", "Tiny", "a b", "\x1b[2J", "a" * 65])
+def test_a_style_is_called_by_its_file_only_if_that_is_a_name(style_file, name):
+    odd = style_file.rename(style_file.with_name(f"{name}.safetensors"))
+    with pytest.raises(UsageError, match="cannot name a style"):
+        make_recipe(str(odd), ApplyConfig())
+
+
 def test_masks_must_be_a_folder(style_file, photos, tmp_path):
     with pytest.raises(UsageError, match="no folder"):
         dry_run(str(style_file), [photos], tmp_path / "out", ApplyConfig(masks="gone"))

@@ -165,3 +165,9 @@ def test_without_onnx_the_command_is_named(style_file, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="need onnx") as caught:
         list(export(str(style_file), tmp_path))
     assert caught.value.hint == 'pip install "stylize[export]"'
+
+
+def test_a_style_whose_name_is_no_name_makes_no_file(style_file, tmp_path):
+    odd = style_file.rename(tmp_path / "...safetensors")
+    with pytest.raises(UsageError, match="cannot name a style"):
+        next(export(str(odd), tmp_path / "out", "pt2"))
