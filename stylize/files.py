@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -178,6 +178,28 @@ def is_inside(path: Path, folder: Path) -> bool:
     """Whether `path` is `folder` or lies below it, after links are resolved."""
     # Not `Path.resolve`, which raises on a loop of links.
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
+
+
+def identity(place: Location) -> str:
+    """Equal for all names of one file or folder: links, and spellings where case does not count.
+
+    That of a URL is its text. Empty if there is no such file.
+    """
+    if isinstance(place, Url):
+        return str(place)
+    try:
+        found = place.stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise UsageError if one of the files that are to be `written` is one of those `read`."""
+    known = {identity(path) for path in read} - {""}
+    for path in written:
+        if identity(path) in known:
+            raise UsageError(f"{path} is read and would be overwritten", "choose another output")
 
 
 def open_file(path: Path) -> BufferedReader:

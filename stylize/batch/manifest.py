@@ -21,7 +21,8 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from stylize import __version__
-from stylize.batch.plan import STATE_FOLDER, Job
+from stylize.batch.places import STATE_FOLDER
+from stylize.batch.plan import Job
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
 from stylize.files import Location, Url, digest, fingerprint, make_folder, write_file

@@ -25,7 +25,8 @@ from typing import Any, Self
 
 from stylize.batch.ahead import in_order
 from stylize.batch.manifest import Record, State, failures_table, is_current
-from stylize.batch.plan import STATE_FOLDER, Job
+from stylize.batch.places import STATE_FOLDER
+from stylize.batch.plan import Job
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
 from stylize.files import Location, Url

@@ -108,8 +108,9 @@ def apply(
     )
     listed = _read_paths() if Path("-") in inputs else []
     inputs = [path for path in inputs if path != Path("-")]
+    read = [defaults] if defaults is not None else []
     if dry_run:
-        _print_dry_run(style, inputs, output, config, listed, json=json)
+        _print_dry_run(style, inputs, output, config, listed, read, json=json)
         return
     os.environ[NORM_VARIABLE] = norm
     # Large pages for tensors: photos of different sizes fragment the heap less.
@@ -121,7 +122,7 @@ def apply(
     Image.MAX_IMAGE_PIXELS = None  # in this process: --max-megapixels is the limit instead
 
     complete = True
-    with options.interruptible(run(style, inputs, output, config, listed)) as running:
+    with options.interruptible(run(style, inputs, output, config, listed, read)) as running:
         if json:
             stream = terminal.print_json(running)
         elif quiet:
@@ -156,6 +157,7 @@ def _print_dry_run(
     output: Location,
     config: ApplyConfig,
     listed: Sequence[Location],
+    read: Sequence[Path],
     *,
     json: bool,
 ) -> None:
@@ -163,14 +165,15 @@ def _print_dry_run(
     from stylize.batch.tasks import dry_run, uses_stores
 
     if uses_stores(inputs, output, config, listed):
-        planned = catalog.dry_run(style, inputs, output, config, listed)
+        planned = catalog.dry_run(style, inputs, output, config, listed, read)
         if json:
             deque(terminal.print_json(planned), maxlen=0)
         else:
             _print_streamed(planned, terminal.out)
         return
     paths = [Path(place) for place in inputs]
-    plan, tasks = dry_run(style, paths, Path(output), config, [Path(place) for place in listed])
+    found = [Path(place) for place in listed]
+    plan, tasks = dry_run(style, paths, Path(output), config, found, read)
     rows = [events.Planned(task.job.source, task.job.target, task.state) for task in tasks]
     if json:
         deque(terminal.print_json(rows), maxlen=0)

@@ -39,6 +39,7 @@ size = 2048                     # longest side in pixels
 format = "webp"                 # keep, jpg, png, webp, avif or tiff
 quality = 90
 # file_name = "{stem}-{style}{suffix}"
+# numbered = false              # true: photos of one name get numbers (a.jpg, a~2.jpg)
 # strip = false                 # true: remove all metadata
 # strip_gps = false             # true: remove the location
 
@@ -60,7 +61,7 @@ format = "jpg"
 
 _JOB = {"inputs", "output", "styles", "masks", "look", "variant", "audit"}
 _LOOK = {field.name for field in fields(Look)}
-_FILES = {"size", "format", "quality", "strip", "strip_gps"}
+_FILES = {"size", "format", "quality", "numbered", "strip", "strip_gps"}
 _FILE_NAME = "file_name"  # `name` of the settings: a variant has one of its own
 _LIMITS = {field.name for field in fields(AuditLimits)}
 

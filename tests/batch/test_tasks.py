@@ -3,23 +3,19 @@ from pathlib import Path
 import pytest
 
 from stylize.batch.manifest import State
-from stylize.batch.plan import Job
-from stylize.batch.tasks import dry_run, find_mask, make_recipe
+from stylize.batch.plan import find_mask
+from stylize.batch.tasks import dry_run, make_recipe
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
-
-
-def job(name):
-    return Job(Path("in") / name, Path(name), Path("out") / name, Path(name))
 
 
 @pytest.mark.parametrize("name", ["sub/a.png", "sub/a.jpg.png", "sub/a.jpg"])
 def test_masks_mirror_the_inputs(tmp_path, name):
     (tmp_path / "sub").mkdir()
     (tmp_path / name).touch()
-    assert find_mask(job("sub/a.jpg"), str(tmp_path)) == tmp_path / name
-    assert find_mask(job("a.jpg"), str(tmp_path)) is None
-    assert find_mask(job("sub/a.jpg"), None) is None
+    assert find_mask(Path("sub/a.jpg"), str(tmp_path)) == tmp_path / name
+    assert find_mask(Path("a.jpg"), str(tmp_path)) is None
+    assert find_mask(Path("sub/a.jpg"), None) is None
 
 
 def test_looking_over_changes_nothing(style_file, photos, tmp_path):
