@@ -199,7 +199,8 @@ def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
     known = {identity(path) for path in read} - {""}
     for path in written:
         if identity(path) in known:
-            raise UsageError(f"{path} is read and would be overwritten", "choose another output")
+            hint = "choose another name or place for the output"
+            raise UsageError(f"{path} is read and would be overwritten", hint)
 
 
 def open_file(path: Path) -> BufferedReader:

@@ -17,7 +17,7 @@ from stylize.assets import find_style, style_name
 from stylize.errors import StylizeError, UsageError, install
 from stylize.events import Event, FileWritten, PartChecked
 from stylize.export.programs import Part, parts, trace
-from stylize.files import make_folder, write_file
+from stylize.files import make_folder, refuse_overwriting, write_file
 from stylize.network.style_file import load_network
 from stylize.network.style_header import METADATA_KEY, StyleHeader
 
@@ -56,6 +56,7 @@ def export(
         if target.exists() and not overwrite:
             hint = "choose another --output, or replace it with --overwrite"
             raise UsageError(f"{target} is there already", hint)
+    refuse_overwriting(targets, [path])
     make, load = (_to_onnx, _run_onnx) if kind == "onnx" else (_to_pt2, _run_pt2)
     contents = []
     for part in found:
