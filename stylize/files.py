@@ -249,8 +249,10 @@ def read_toml(path: Path, hint: str) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"{place}: not TOML: {str(error).split(' (at ')[0]}", hint) from error
 
 
-def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
-    """Write `content` to `path` in one step, and make its folder; raises OSError.
+def write_file(path: Path, content: bytes | Iterable[bytes], scratch: Path | None = None) -> None:
+    """Write `content`, whole or in pieces, to `path` in one step, and make its folder.
+
+    Raises OSError.
 
     Until it is complete, the file lies in `scratch`, a folder on the same file system (default:
     beside `path`). It reaches the disk before it gets its name, so not even a power cut leaves half
@@ -260,7 +262,7 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=scratch or path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_UMASK)  # mkstemp makes files private
