@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from stylize import events
 from stylize.cli import options, terminal
@@ -236,7 +235,7 @@ def print_progress(
         for event in stream:
             match event:
                 case events.Backend():
-                    console.print(terminal.backend_line(event), style="dim")
+                    print_line(console, terminal.backend_line(event), "dim")
                 case events.PhotosListed():
                     bar.count(event.photos, "listing")
                 case events.PhotosCompared():
@@ -245,7 +244,7 @@ def print_progress(
                     bar.start(event.photos, event.style)
                     ignored = event.ignored
                 case events.PhotoBegun() if verbose:
-                    tqdm.write(_how(event), file=console.file)
+                    print_line(console, _how(event))
                 case events.PhotoDone():
                     megapixels += event.width * event.height * event.frames / 1e6
                     bar.show(f"{megapixels / max(bar.seconds, 1e-9):.2f} megapixels/s")

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylize import __version__
 from stylize.config import DRAFT_REVISE, NetworkConfig, TrainConfig
-from stylize.errors import StyleFileError, UsageError
+from stylize.errors import StyleFileError, UsageError, visible
 from stylize.files import open_file
 from stylize.settings import LARGEST, Settings, option
 
@@ -128,7 +128,7 @@ def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _picture(entry: dict[str, Any]) -> StylePicture:
-    shown = {key: printable(v) if isinstance(v, str) else v for key, v in entry.items()}
+    shown = {key: visible(v) if isinstance(v, str) else v for key, v in entry.items()}
     return StylePicture.from_dict(shown)
 
 
@@ -142,15 +142,10 @@ def _figures(values: Any) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(character for character in text if character.isprintable())
-
-
 def _text(values: dict[str, Any], key: str) -> str:
     if not isinstance(values[key], str):
         raise TypeError(f"{key!r} is not text")
-    return printable(values[key])
+    return visible(values[key])
 
 
 def read_header(path: Path) -> StyleHeader:
