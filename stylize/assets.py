@@ -31,6 +31,14 @@ def check_name(name: str) -> str:
     return name
 
 
+def style_name(path: Path) -> str:
+    """The name of the style in the file `path`: what every path that holds the name is made of.
+
+    Raises UsageError: it breaks the rule of `check_name`.
+    """
+    return check_name(path.name.removesuffix(SUFFIX))
+
+
 def style_files() -> dict[str, Path]:
     """Name -> file of all styles; a local style wins over a shipped one of the same name."""
     return {

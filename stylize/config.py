@@ -273,6 +273,12 @@ class ApplyConfig(Settings):
     name: str = option(
         "{stem}{suffix}", "Pattern of file names, such as {stem}-{style}{suffix}.", FILES
     )
+    numbered: bool = option(
+        False,
+        "Number photos of several inputs that would have one name (a.jpg, a~2.jpg), in the order "
+        "of the inputs.",
+        FILES,
+    )
     strip: bool = option(False, "Remove all metadata (EXIF, XMP, IPTC).", FILES)
     strip_gps: bool = option(False, "Remove GPS coordinates.", FILES)
     max_megapixels: float = option(

@@ -1,8 +1,30 @@
-"""The errors: one line that says what is wrong, and a hint what to do about it."""
+"""The errors: one line that says what is wrong, and a hint what to do about it.
 
+Names and texts from files are part of them: `visible` is how people are shown such texts.
+"""
+
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+
+# What a terminal or a browser obeys instead of showing it: control characters, ends of lines and
+# paragraphs, marks of the direction of text; and bytes of a path that are not UTF-8.
+_OBEYED = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+
+
+def visible(text: str, keep: str = "") -> str:
+    """The text with characters written out that would be obeyed: ESC becomes \\x1b.
+
+    Those in `keep` stay. Doing it twice changes nothing more.
+    """
+
+    def written_out(found: re.Match[str]) -> str:
+        return found[0] if found[0] in keep else found[0].encode("unicode_escape").decode()
+
+    return _OBEYED.sub(written_out, text)
 
 
 class StylizeError(Exception):

@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -180,6 +180,29 @@ def is_inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
+def identity(place: Location) -> str:
+    """Equal for all names of one file or folder: links, and spellings where case does not count.
+
+    That of a URL is its text. Empty if there is no such file.
+    """
+    if isinstance(place, Url):
+        return str(place)
+    try:
+        found = place.stat()
+    except (OSError, ValueError):
+        return ""
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def refuse_overwriting(written: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise UsageError if one of the files that are to be `written` is one of those `read`."""
+    known = {identity(path) for path in read} - {""}
+    for path in written:
+        if identity(path) in known:
+            hint = "choose another name or place for the output"
+            raise UsageError(f"{path} is read and would be overwritten", hint)
+
+
 def open_file(path: Path) -> BufferedReader:
     """Open a file for reading; raises OSError, also for a pipe or a device, and never waits."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -226,8 +249,10 @@ def read_toml(path: Path, hint: str) -> tuple[str, dict[str, Any]]:
         raise UsageError(f"{place}: not TOML: {str(error).split(' (at ')[0]}", hint) from error
 
 
-def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
-    """Write `content` to `path` in one step, and make its folder; raises OSError.
+def write_file(path: Path, content: bytes | Iterable[bytes], scratch: Path | None = None) -> None:
+    """Write `content`, whole or in pieces, to `path` in one step, and make its folder.
+
+    Raises OSError.
 
     Until it is complete, the file lies in `scratch`, a folder on the same file system (default:
     beside `path`). It reaches the disk before it gets its name, so not even a power cut leaves half
@@ -237,7 +262,7 @@ def write_file(path: Path, content: bytes, scratch: Path | None = None) -> None:
     handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=scratch or path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_UMASK)  # mkstemp makes files private

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from stylize import style as core
 from stylize.batch.apply import apply
 from stylize.config import ApplyConfig, Look
-from stylize.errors import UsageError, suggest
+from stylize.errors import UsageError, suggest, visible
 from stylize.events import ApplyDone, ApplyStarted, PhotoDone, PhotoFailed
 from stylize.network.style_card import card
 from stylize.photos.photo import to_picture, to_tensor
@@ -114,7 +114,7 @@ class Style(core.Style):
                     case PhotoDone():
                         bar.update()
                     case PhotoFailed():
-                        bar.write(f"{event.source}: {event.reason}")
+                        bar.write(visible(f"{event.source}: {event.reason}"))
                         bar.update()
         assert isinstance(event, ApplyDone)  # noqa: S101 for the type checker: the last event
         return event

@@ -29,6 +29,7 @@ def apply(
     output: Location,
     config: ApplyConfig | None = None,
     listed: Sequence[Location] = (),
+    read: Sequence[Path] = (),
 ) -> Iterator[events.Event]:
     """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`.
 
@@ -37,7 +38,8 @@ def apply(
     listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone` or `PhotoFailed` for
     each photo (a `PhotoBegun` comes before its result), and `ApplyDone`. Nothing is written before
     the whole plan is checked. Outputs that are up to date stay, and so do files that stylize did
-    not write, unless `config.overwrite`.
+    not write, unless `config.overwrite`. Nothing that the run reads is ever written: photos, masks,
+    anchors, the style, and the files in `read`, such as one with settings.
 
     Raises:
         UsageError: the style, an input, the output folder, the device or the format cannot be used,
@@ -48,7 +50,7 @@ def apply(
         need_heic()
     if uses_stores(inputs, output, config, listed):
         with closing(Catalog(output, config)) as catalog:
-            recipe = yield from prepare_catalog(catalog, style, inputs, listed)
+            recipe = yield from prepare_catalog(catalog, style, inputs, listed, read)
             loaded = _load(style, config)
             with _locked(output) as manifest:
                 for count in catalog.check(manifest, recipe):
@@ -56,7 +58,8 @@ def apply(
                 yield from _run(catalog, recipe, loaded, manifest, output, config)
         return
     paths = [Path(place) for place in inputs]
-    plan, recipe = prepare(style, paths, Path(output), config, [Path(place) for place in listed])
+    found = [Path(place) for place in listed]
+    plan, recipe = prepare(style, paths, Path(output), config, found, read)
     loaded = _load(style, config)
     make_folder(Path(output))
     with Manifest.locked(Path(output)) as manifest:

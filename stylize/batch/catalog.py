@@ -13,26 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from stylize.batch.ahead import in_order
+from stylize.batch.guard import Guard
 from stylize.batch.listing import Listing, find_inputs
 from stylize.batch.manifest import Manifest, State
+from stylize.batch.names import Names
 from stylize.batch.object_manifest import ObjectManifest
-from stylize.batch.plan import Job, changes_format, choose_place, folded
-from stylize.batch.tasks import (
-    Recipe,
-    Task,
-    anchors_every,
-    find_mask,
-    make_recipe,
-    mask_places,
-    with_anchors,
-)
+from stylize.batch.places import changes_format, choose_place, folded, refuse_twins
+from stylize.batch.plan import Job, find_mask, mask_places
+from stylize.batch.tasks import Recipe, Task, also_read, anchors_every, make_recipe, with_anchors
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed, PhotosCompared, PhotosListed, Planned
-from stylize.files import READABLE, Location, Url, is_folder, is_inside, locate
+from stylize.files import READABLE, Location, Url, is_folder, locate
 from stylize.storage.connect import open_store
 
 CHUNK = 1000  # rows at a time
+Key = tuple[bytes, int]  # of a photo: its path below its input, and the number of that
 NO_KEY = "its name is not UTF-8, which a store needs"
 
 
@@ -44,12 +40,12 @@ class Catalog:
         self.config = config
         self.listing = Listing()
         self._bases: list[Location] = []
+        self._numbers: dict[Location, int] = {}  # of the bases
         self._masks: Url | None = None
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(
-            "CREATE TABLE photos (origin BLOB PRIMARY KEY, base INTEGER, version TEXT,"
-            " size INTEGER, changes INTEGER, place BLOB, state TEXT) WITHOUT ROWID;"
-            "CREATE TABLE taken (name BLOB PRIMARY KEY) WITHOUT ROWID;"
+            "CREATE TABLE photos (origin BLOB, base INTEGER, version TEXT, size INTEGER,"
+            " changes INTEGER, place BLOB, state TEXT, PRIMARY KEY (origin, base)) WITHOUT ROWID;"
             "CREATE TABLE masks (place TEXT PRIMARY KEY, version TEXT, size INTEGER) WITHOUT ROWID;"
         )
 
@@ -67,24 +63,27 @@ class Catalog:
         return self.listing.failures
 
     def fill(
-        self, inputs: Sequence[Location], listed: Sequence[Location], style: str
+        self,
+        inputs: Sequence[Location],
+        listed: Sequence[Location],
+        style: str,
+        read: Iterable[Location] = (),
     ) -> Iterator[int]:
         """List everything and settle all names; yields how many photos there are so far.
 
-        Raises UsageError as `make_plan`, or if a store cannot be listed.
+        `read` is what the run reads beside photos and masks. Raises UsageError as `make_plan`, or
+        if a store cannot be listed.
         """
         if isinstance(self.output, Path) and self.output.exists() and not self.output.is_dir():
             raise UsageError(f"{self.output} is a file", "give --output a folder")
         given = list(find_inputs(inputs, listed))
         entries = [each.entry for each in given]
-        for entry in entries:
-            if _lies_inside(self.output, entry):
-                raise UsageError(
-                    f"the output folder {self.output} lies inside the input folder {entry}",
-                    "choose an output folder outside of it",
-                )
+        folders = [entry for entry in entries if isinstance(entry, Url) or is_folder(entry)]
         if self.config.masks is not None:
-            self._list_masks(locate(self.config.masks))
+            folders.append(locate(self.config.masks))
+            self._list_masks(folders[-1])
+        guard = Guard(self.output, folders, Names(self._db, "read"))
+        guard.reads([*read, *entries])
         count = 0
         for each in given:
             for base, photos in self.listing.pages(each):
@@ -97,18 +96,23 @@ class Catalog:
                 f"no photos in {names}" if names else "no photos: the list is empty",
                 f"looked for {' '.join(sorted(READABLE))} in all subfolders",
             )
-        self._settle(entries, style)
+        if not self.config.numbered:
+            refuse_twins(self._twins())
+        if isinstance(self.output, Path):  # otherwise, no file can be written
+            with self._transaction():
+                guard.reads(self._files())
+        self._settle(guard, style)
 
     def check(self, manifest: Manifest | ObjectManifest, recipe: Recipe) -> Iterator[int]:
         """Find the state of every output; yields how many are known so far."""
 
-        def states(tasks: list[Task]) -> list[tuple[str, bytes]]:
-            return [(str(self._state(task, manifest, recipe)), _key(task)) for task in tasks]
+        def states(tasks: list[tuple[Key, Task]]) -> list[tuple[str, bytes, int]]:
+            return [(str(self._state(task, manifest, recipe)), *key) for key, task in tasks]
 
-        update = "UPDATE photos SET state = ? WHERE origin = ?"
+        update = "UPDATE photos SET state = ? WHERE origin = ? AND base = ?"
         count = 0
         with self._transaction():
-            for rows in in_order(states, _chunks(self._tasks("WHERE 1")), os.cpu_count() or 1):
+            for rows in in_order(states, _chunks(self._tasks()), os.cpu_count() or 1):
                 self._db.executemany(update, rows)
                 count += len(rows)
                 yield count
@@ -121,35 +125,37 @@ class Catalog:
 
     def tasks(self, *states: State) -> Iterator[Task]:
         """The tasks in these states, in the order of their places below the inputs."""
-        return self._tasks(*_where(states))
+        return (task for _, task in self._tasks(*_where(states)))
 
     def sources(self, every: int) -> list[Location]:
         """Every so many-th photo, in the same order."""
-        return [task.job.source for task in islice(self._tasks("WHERE 1"), 0, None, every)]
+        return [task.job.source for task in islice(self.tasks(), 0, None, every)]
 
-    def _tasks(self, where: str, values: Sequence[str] = ()) -> Iterator[Task]:
+    def _tasks(
+        self, where: str = "WHERE 1", values: Sequence[str] = ()
+    ) -> Iterator[tuple[Key, Task]]:
         for origin, base, version, size, place, state in self._rows(where, values):
             path, below = Path(os.fsdecode(origin)), Path(os.fsdecode(place))
             source = self._bases[base] / path
             if isinstance(source, Url):
                 source = Url(source, source.login, version, size)
             job = Job(source, path, self.output / below, below)
-            yield Task(job, self._mask(job), State(state or State.NEW))
+            yield (origin, base), Task(job, self._mask(path), State(state or State.NEW))
 
     def _rows(self, where: str = "WHERE 1", values: Sequence[str] = ()) -> Iterator[Any]:
         """Some at a time, so that rows may be changed meanwhile."""
         columns = "origin, base, version, size, place, state"
-        after = b""
+        after: Key = (b"", 0)
         while True:
             rows = self._db.execute(
-                f"SELECT {columns} FROM photos {where} AND origin > ?"  # noqa: S608 no user's text
-                f" ORDER BY origin LIMIT {CHUNK}",
-                (*values, after),
+                f"SELECT {columns} FROM photos {where}"  # noqa: S608 no user's text
+                f" AND (origin, base) > (?, ?) ORDER BY origin, base LIMIT {CHUNK}",
+                (*values, *after),
             ).fetchall()
             yield from rows
             if len(rows) < CHUNK:
                 return
-            after = rows[-1][0]
+            after = rows[-1][:2]
 
     def _state(self, task: Task, manifest: Manifest | ObjectManifest, recipe: Recipe) -> State:
         state = manifest.state(task.job, task.mask, recipe.style, recipe.options)
@@ -158,9 +164,9 @@ class Catalog:
         return state
 
     def _add(self, photos: Iterable[Location], base: Location) -> None:
-        if base not in self._bases:
+        number = self._numbers.setdefault(base, len(self._bases))
+        if number == len(self._bases):
             self._bases.append(base)
-        number = self._bases.index(base)
         insert = "INSERT OR IGNORE INTO photos (origin, base, version, size, changes) VALUES "
         with self._transaction():
             for photo in photos:
@@ -171,19 +177,25 @@ class Catalog:
                     continue
                 given = (photo.version, photo.size) if isinstance(photo, Url) else ("", 0)
                 row = (key, number, *given, changes_format(origin, self.config.format))
-                if not self._db.execute(insert + "(?, ?, ?, ?, ?)", row).rowcount:
-                    self._refuse_twice(key, origin, photo)
+                self._db.execute(insert + "(?, ?, ?, ?, ?)", row)
 
-    def _refuse_twice(self, key: bytes, origin: Path, photo: Location) -> None:
-        row = self._db.execute("SELECT base FROM photos WHERE origin = ?", (key,)).fetchone()
-        if str(self._bases[row[0]] / origin) != str(photo):
-            raise UsageError(
-                f"two photos would both become {origin}", "stylize these inputs in separate runs"
-            )
+    def _twins(self) -> Iterator[tuple[Path, list[Location]]]:
+        """Paths below the inputs that several photos have, and these photos."""
+        query = "SELECT origin, group_concat(base) FROM photos GROUP BY origin HAVING count(*) > 1"
+        for origin, bases in self._db.execute(query):
+            path = Path(os.fsdecode(origin))
+            yield path, [self._bases[int(base)] / path for base in bases.split(",")]
 
-    def _settle(self, entries: Sequence[Location], style: str) -> None:
-        taken = _Taken(self._db)
-        update = "UPDATE photos SET place = ? WHERE origin = ?"
+    def _files(self) -> Iterator[Location | None]:
+        """All photos and masks."""
+        for origin, base, *_ in self._rows():
+            path = Path(os.fsdecode(origin))
+            yield self._bases[base] / path
+            yield self._mask(path)
+
+    def _settle(self, guard: Guard, style: str) -> None:
+        taken = Names(self._db, "taken")
+        update = "UPDATE photos SET place = ? WHERE origin = ? AND base = ?"
         with self._transaction():
             folder = b""
             for key, *_ in self._rows():
@@ -192,16 +204,13 @@ class Catalog:
                     for parent in Path(os.fsdecode(key)).parents:
                         taken.add(folded(parent))
             for changes in (0, 1):  # a photo that keeps its format keeps its name
-                for key, *_ in self._rows(f"WHERE changes = {changes}"):
+                last = b""
+                for key, base, *_ in self._rows(f"WHERE changes = {changes}"):
                     origin = Path(os.fsdecode(key))
-                    place = choose_place(origin, self.config, style, taken)
-                    target = self.output / place
-                    if any(_lies_inside(target, entry) for entry in entries):
-                        raise UsageError(
-                            f"{target} would lie inside an input folder",
-                            "choose another output folder",
-                        )
-                    self._db.execute(update, (os.fsencode(place), key))
+                    place = choose_place(origin, self.config, style, taken, twin=key == last)
+                    guard.check(self.output / place)
+                    self._db.execute(update, (os.fsencode(place), key, base))
+                    last = key
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -223,10 +232,10 @@ class Catalog:
             reason = f"cannot list {folder}: {error.strerror}"
             raise UsageError(reason, "give --masks the folder of the masks") from error
 
-    def _mask(self, job: Job) -> Location | None:
+    def _mask(self, origin: Path) -> Location | None:
         if self._masks is None:
-            return find_mask(job, self.config.masks)
-        for place in mask_places(job.origin):
+            return find_mask(origin, self.config.masks)
+        for place in mask_places(origin):
             row = self._db.execute(
                 "SELECT version, size FROM masks WHERE place = ?", (str(place),)
             ).fetchone()
@@ -235,32 +244,10 @@ class Catalog:
         return None
 
 
-class _Taken:
-    """Names in use, in the database."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._db = database
-
-    def __contains__(self, name: object, /) -> bool:
-        query = "SELECT 1 FROM taken WHERE name = ?"
-        return self._db.execute(query, (os.fsencode(str(name)),)).fetchone() is not None
-
-    def add(self, name: str, /) -> None:
-        self._db.execute("INSERT OR IGNORE INTO taken VALUES (?)", (os.fsencode(name),))
-
-
 def _below(photo: Location, base: Location) -> Path:
     if isinstance(photo, Url):
         return Path(photo[len(str(base)) + 1 :])
     return photo.relative_to(Path(base))
-
-
-def _lies_inside(place: Location, entry: Location) -> bool:
-    if isinstance(place, Url) and isinstance(entry, Url):
-        return place.is_inside(entry)
-    if isinstance(place, Path) and isinstance(entry, Path) and is_folder(entry):
-        return is_inside(place, entry)
-    return False
 
 
 def _where(states: Sequence[State]) -> tuple[str, list[str]]:
@@ -269,21 +256,22 @@ def _where(states: Sequence[State]) -> tuple[str, list[str]]:
     return f"WHERE state IN ({', '.join('?' * len(states))})", [str(state) for state in states]
 
 
-def _chunks(tasks: Iterator[Task]) -> Iterator[list[Task]]:
+def _chunks(tasks: Iterator[tuple[Key, Task]]) -> Iterator[list[tuple[Key, Task]]]:
     while chunk := list(islice(tasks, CHUNK)):
         yield chunk
 
 
-def _key(task: Task) -> bytes:
-    return os.fsencode(task.job.origin)
-
-
 def prepare_catalog(
-    catalog: Catalog, style: str, inputs: Sequence[Location], listed: Sequence[Location]
+    catalog: Catalog,
+    style: str,
+    inputs: Sequence[Location],
+    listed: Sequence[Location],
+    read: Iterable[Path] = (),
 ) -> Generator[PhotosListed, None, Recipe]:
     """Fill the catalog; returns the recipe of the run. Raises UsageError as `tasks.prepare`."""
     recipe = make_recipe(style, catalog.config)
-    for count in catalog.fill(inputs, listed, recipe.name):
+    others: list[Location] = [*read, *also_read(style, catalog.config)]
+    for count in catalog.fill(inputs, listed, recipe.name, others):
         yield PhotosListed(count)
     if catalog.config.anchor is None:
         return recipe
@@ -297,11 +285,12 @@ def dry_run(
     output: Location,
     config: ApplyConfig,
     listed: Sequence[Location] = (),
+    read: Iterable[Path] = (),
 ) -> Generator[PhotosListed | PhotosCompared | Planned, None, int]:
     """What `apply` would do with object stores, without doing it; returns the number of other
     files. Raises UsageError where `apply` would."""
     with closing(Catalog(output, config)) as catalog:
-        recipe = yield from prepare_catalog(catalog, style, inputs, listed)
+        recipe = yield from prepare_catalog(catalog, style, inputs, listed, read)
         manifest: AbstractContextManager[Manifest | ObjectManifest]
         if isinstance(output, Url):
             manifest = ObjectManifest.opened(output)

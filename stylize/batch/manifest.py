@@ -2,29 +2,45 @@
 
 A line is appended before its file gets its name, and counts only while that file has the hash in
 the line. So a run can be killed at any moment: a line without a file does no harm, and a file
-without a line cannot exist.
+without a line cannot exist. Once half of the lines count no longer, the end of a run leaves them
+out.
+
+In memory are only the places of the lines, so a long manifest takes little.
 """
 
-import csv
-import io
 import json
 import os
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
+from gzip import GzipFile
+from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from filelock import FileLock, Timeout
 
 from stylize import __version__
-from stylize.batch.plan import STATE_FOLDER, Job
+from stylize.batch.failures import failures_table
+from stylize.batch.places import STATE_FOLDER
+from stylize.batch.plan import Job
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
-from stylize.files import Location, Url, digest, fingerprint, make_folder, write_file
+from stylize.files import (
+    Location,
+    Url,
+    digest,
+    fingerprint,
+    is_file,
+    make_folder,
+    open_file,
+    write_file,
+)
+
+MOST_LINE = 1 << 20  # bytes
 
 
 class State(StrEnum):
@@ -111,16 +127,18 @@ class Manifest:
         self.scratch = self.folder / "tmp"
         self._path = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
-        self._records: dict[str, dict[str, Record]] = {}  # by target, and by hash of the output
-        for record in self._read():
-            self._records.setdefault(record.target, {})[record.output] = record
-
-    def _read(self) -> Iterator[Record]:
-        try:
-            lines = self._path.read_bytes().splitlines()
-        except FileNotFoundError:
+        self._count = 0  # lines
+        self._places: dict[str, tuple[int, ...]] = {}  # of the lines of a target, in the file
+        if not self._path.exists():
             return
-        yield from filter(None, map(Record.from_json, lines))
+        with open_file(self._path) as file:
+            for place, line in read_lines(file):
+                self._count += 1
+                if record := Record.from_json(line):
+                    self._note(record.target, place)
+
+    def _note(self, target: str, place: int) -> None:
+        self._places[target] = (*self._places.get(target, ()), place)
 
     def state(self, job: Job, mask: Location | None, style: str, options: dict[str, Any]) -> State:
         """The state of the output of `job`, given its mask, style (sha256) and options now."""
@@ -141,29 +159,59 @@ class Manifest:
         foreign = os.path.lexists(target) and self.record(job.place, target) is None
         if foreign and not overwrite:
             return False
-        self.add(record)
+        place = self.add(record)
         write_file(target, content, self.scratch)
+        self._places[record.target] = (place,)
         return True
 
     def record(self, place: Path, target: Path) -> Record | None:
         """The record that matches the file `target`, at `place` in the folder, as it is now."""
-        try:
-            return self._records.get(str(place), {}).get(digest(target))
-        except OSError:
+        places = self._places.get(str(place))
+        if not places:
             return None
+        try:
+            output = digest(target)
+            with open_file(self._path) as file:
+                for start in reversed(places):
+                    record = Record.from_json(_line_at(file, start))
+                    if record is not None and record.output == output:
+                        self._places[str(place)] = (start,)
+                        return record
+        except OSError:
+            pass
+        return None
 
-    def add(self, record: Record) -> None:
-        """Append a line and flush it to the disk; raises OSError."""
+    def add(self, record: Record) -> int:
+        """Append a line and flush it to the disk; returns its place. Raises OSError."""
         line = record.to_json() + b"\n"
         with self._lock, self._path.open("ab+") as file:
-            if file.tell():
+            if place := file.tell():
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":
-                    line = b"\n" + line
+                    file.write(b"\n")
+                    place += 1
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-            self._records.setdefault(record.target, {})[record.output] = record
+            self._count += 1
+            self._note(record.target, place)
+        return place
+
+    def _unlink(self) -> None:
+        """If the file has other names, such as in a backup of links, leave them what they have."""
+        if is_file(self._path) and self._path.stat().st_nlink > 1:
+            with open_file(self._path) as file:
+                write_file(self._path, file, self.scratch)
+
+    def _leave_out(self) -> None:
+        """Write the file anew without the lines that count no longer, if these are half of it."""
+        output = self.folder.parent
+        there = (p for target, p in self._places.items() if os.path.lexists(output / target))
+        places = sorted(chain.from_iterable(there))
+        if 0 < self._count >= 2 * len(places):
+            # Another run can do it, where there is no room for it now.
+            with suppress(OSError), open_file(self._path) as file:
+                write_file(self._path, (_line_at(file, p) + b"\n" for p in places), self.scratch)
 
     @classmethod
     @contextmanager
@@ -173,6 +221,7 @@ class Manifest:
         Raises UsageError: another run holds it, or the folder cannot be written into.
         """
         folder = output / STATE_FOLDER
+        _refuse_links(folder)
         make_folder(folder)
         lock = FileLock(folder / "lock", timeout=0)
         try:
@@ -186,7 +235,9 @@ class Manifest:
         try:
             shutil.rmtree(manifest.scratch, ignore_errors=True)
             make_folder(manifest.scratch)
+            manifest._unlink()
             yield manifest
+            manifest._leave_out()
         finally:
             shutil.rmtree(manifest.scratch, ignore_errors=True)
             lock.release()
@@ -207,10 +258,26 @@ class Manifest:
         return path
 
 
-def failures_table(failures: Sequence[PhotoFailed]) -> bytes:
-    """The content of `failures.csv`. File names may hold bytes that are not UTF-8."""
-    table = io.StringIO(newline="")
-    writer = csv.writer(table)
-    writer.writerow(("photo", "reason"))
-    writer.writerows((failure.source, failure.reason) for failure in failures)
-    return table.getvalue().encode(errors="surrogateescape")
+def _refuse_links(folder: Path) -> None:
+    """Raise UsageError if stylize's own folder, or what it writes there, is not its own."""
+    lock = folder / "lock"
+    for path in (folder, lock, folder / "tmp", folder / "manifest.jsonl"):
+        if path.is_symlink():
+            raise UsageError(f"{path} is a link, which stylize never makes", "remove it")
+    if is_file(lock) and lock.stat().st_size and lock.stat().st_nlink > 1:  # locking empties it
+        raise UsageError(f"{lock} is a link to another file", "remove it")
+
+
+def read_lines(file: IO[bytes] | GzipFile) -> Iterator[tuple[int, bytes]]:
+    """Where each line of a manifest begins, and the line; too long ones are no records."""
+    place, whole = 0, True
+    while part := file.readline(MOST_LINE):
+        ended = part.endswith(b"\n")
+        if whole and (ended or len(part) < MOST_LINE):
+            yield place, part.rstrip(b"\n")
+        place, whole = place + len(part), ended
+
+
+def _line_at(file: IO[bytes], place: int) -> bytes:
+    file.seek(place)
+    return file.readline(MOST_LINE).rstrip(b"\n")

@@ -24,8 +24,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from stylize.batch.ahead import in_order
-from stylize.batch.manifest import Record, State, failures_table, is_current
-from stylize.batch.plan import STATE_FOLDER, Job
+from stylize.batch.failures import failures_table
+from stylize.batch.manifest import Record, State, is_current, read_lines
+from stylize.batch.places import STATE_FOLDER
+from stylize.batch.plan import Job
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
 from stylize.files import Location, Url
@@ -308,11 +310,10 @@ def _writable(output: Url, manifest: ObjectManifest) -> Iterator[Lease]:
 
 def _rows(content: bytes) -> Iterator[tuple[str, str | None, bytes]]:
     """Place, version and line of each record in a part; a part of another kind has none."""
-    try:
-        text = gzip.GzipFile(fileobj=io.BytesIO(content)).read(MOST_BYTES)
-    except (OSError, EOFError, zlib.error):
-        return
-    for line in text.splitlines():
-        record = Record.from_json(line)
-        if record is not None and isinstance(record.output_version, str):
-            yield record.target, record.output_version, line
+    with suppress(OSError, EOFError, zlib.error):
+        for place, line in read_lines(gzip.GzipFile(fileobj=io.BytesIO(content))):
+            if place > MOST_BYTES:
+                return
+            record = Record.from_json(line)
+            if record is not None and isinstance(record.output_version, str):
+                yield record.target, record.output_version, line

@@ -1,27 +1,15 @@
 """Inputs -> plan: which photo becomes which file. Looks at names and folders, opens no file."""
 
-import hashlib
 import os
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from stylize.batch.guard import Guard
+from stylize.batch.places import changes_format, choose_place, folded, refuse_twins
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import (
-    FORMATS,
-    READABLE,
-    Location,
-    find_photos,
-    is_file,
-    is_folder,
-    is_inside,
-)
-
-STATE_FOLDER = ".stylize"  # in the output folder: the manifest and its lock
-MAX_NAME_BYTES = 255  # of a file name, on almost every file system
+from stylize.files import READABLE, Location, find_photos, is_file, is_folder
 
 
 @dataclass(frozen=True)
@@ -35,14 +23,6 @@ class Job:
     origin: Path
     target: Location
     place: Path
-
-
-class Names(Protocol):
-    """A set of names: those that are taken in an output."""
-
-    def __contains__(self, name: object, /) -> bool: ...
-
-    def add(self, name: str, /) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +40,7 @@ def make_plan(
     config: ApplyConfig,
     style: str,
     listed: Sequence[Path] = (),
+    read: Iterable[Location] = (),
 ) -> Plan:
     """Pair every photo in `inputs` and `listed` (files and folders) with its file below `output`.
 
@@ -70,20 +51,18 @@ def make_plan(
     becomes PNG. Where names collide, the photo that keeps its format keeps its name, and the
     others add their old suffix (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
 
+    `read` are other files that the run reads.
+
     Raises:
-        UsageError: an input is missing, there is no photo, `output` is a file or inside an input
-            folder, a photo would be overwritten, or `config.name` gives no valid file name.
+        UsageError: an input is missing, there is no photo, `output` is a file or inside a folder
+            that is read, something that is read would be overwritten, photos of several inputs
+            want one name without `config.numbered`, or `config.name` gives no valid file name.
     """
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
     entries = list(find_entries(inputs, listed))
     folders = [entry for entry, _ in entries if is_folder(entry)]
-    for folder in folders:
-        if is_inside(output, folder):
-            raise UsageError(
-                f"the output folder {output} lies inside the input folder {folder}",
-                "choose an output folder outside of it",
-            )
+    guard = Guard(output, [*folders, *([Path(config.masks)] if config.masks else [])])
     photos, ignored, shut = _find_all(entries)
     if not photos and not shut:
         names = ", ".join(str(entry) for entry, _ in entries)
@@ -92,19 +71,16 @@ def make_plan(
             f"looked for {' '.join(sorted(READABLE))} in all subfolders",
         )
     origins = [origin for _, origin in photos]
-    places = _places(origins, config, style)
+    places = _places(origins, list(photos.values()), config, style)
     jobs = tuple(
         Job(photo, origin, output / place, place)
         for photo, origin, place in zip(photos.values(), origins, places, strict=True)
     )
-    _refuse_overwriting(jobs, {real for real, _ in photos})
-    for target in {(output / place).parent for place in places}:
-        for folder in folders:
-            if is_inside(target, folder):
-                raise UsageError(
-                    f"outputs in {target} would lie inside the input folder {folder}",
-                    "choose another output folder",
-                )
+    guard.reads(photos.values())
+    guard.reads(find_mask(origin, config.masks) for origin in origins)
+    guard.reads(read)
+    for job in jobs:
+        guard.check(job.target)
     return Plan(jobs, ignored, tuple(shut))
 
 
@@ -142,81 +118,39 @@ def find_entries(inputs: Sequence[Path], listed: Sequence[Path]) -> Iterator[tup
             yield path, path if is_folder(path) else path.parent
 
 
-def _places(origins: Sequence[Path], config: ApplyConfig, style: str) -> list[Path]:
+def _places(
+    origins: Sequence[Path], photos: Sequence[Path], config: ApplyConfig, style: str
+) -> list[Path]:
     """Path of each photo below the output folder; no two differ in case only."""
-    if len(set(origins)) < len(origins):
-        twice = next(origin for origin in origins if origins.count(origin) > 1)
-        raise UsageError(
-            f"two photos would both become {twice}", "stylize these inputs in separate runs"
-        )
+    if not config.numbered:
+        same: dict[Path, list[Path]] = {}
+        for origin, photo in zip(origins, photos, strict=True):
+            same.setdefault(origin, []).append(photo)
+        refuse_twins((origin, found) for origin, found in same.items() if len(found) > 1)
     # No file may take the name of a folder.
-    taken = {folded(folder) for origin in origins for folder in origin.parents}
+    taken = {folded(folder): 1 for origin in set(origins) for folder in origin.parents}
     places: dict[int, Path] = {}
-    changed = [changes_format(origin, config.format) for origin in origins]
-    for index in sorted(range(len(origins)), key=changed.__getitem__):
-        places[index] = choose_place(origins[index], config, style, taken)
+    seen: set[Path] = set()
+    # By name, so that it does not matter which of two inputs was listed first.
+    order = [(changes_format(origin, config.format), os.fsencode(origin)) for origin in origins]
+    for index in sorted(range(len(origins)), key=order.__getitem__):
+        origin = origins[index]
+        places[index] = choose_place(origin, config, style, taken, twin=origin in seen)
+        seen.add(origin)
     return [places[index] for index in range(len(origins))]
 
 
-def choose_place(origin: Path, config: ApplyConfig, style: str, taken: Names) -> Path:
-    """The first name for a photo that is not `taken`, and from then on is.
+def find_mask(origin: Path, folder: str | None) -> Path | None:
+    """The mask of a photo in `folder`, which mirrors the inputs.
 
-    Raises UsageError: it is one of stylize's own, or `config.name` makes names that are too long.
+    For `sub/a.jpg` it is `sub/a.png`, `sub/a.jpg.png` or `sub/a.jpg`, the first that exists.
     """
-    suffix = _suffix(origin, config.format)
-    for stem in _stems(origin):
-        place = origin.with_name(_file_name(config.name, stem, style, suffix))
-        if folded(place) not in taken:
-            break
-    taken.add(folded(place))
-    if place.parts[0] == STATE_FOLDER:
-        raise UsageError(f"{place} lies where stylize keeps its own files", "rename it")
-    return place
+    if folder is None:
+        return None
+    paths = (Path(folder) / place for place in mask_places(origin))
+    return next((path for path in paths if is_file(path)), None)
 
 
-def changes_format(origin: Path, kind: str) -> bool:
-    """Whether the output has another format; then the photo is second in the choice of names."""
-    return FORMATS.get(origin.suffix.lower()) != FORMATS[_suffix(origin, kind).lower()]
-
-
-def _stems(origin: Path) -> Iterator[str]:
-    yield origin.stem
-    yield origin.name
-    number = 2
-    while True:
-        yield f"{origin.name}~{number}"
-        number += 1
-
-
-def _suffix(origin: Path, kind: str) -> str:
-    if kind != "keep":
-        return f".{kind}"
-    return origin.suffix if origin.suffix.lower() in FORMATS else ".png"
-
-
-def folded(place: Path) -> str:
-    """Equal for names that some file systems treat as the same."""
-    return unicodedata.normalize("NFC", str(place)).casefold()
-
-
-def _file_name(template: str, stem: str, style: str, suffix: str) -> str:
-    """The template filled in; in a name that is too long, a hash replaces the end of the stem."""
-    name = template.format(stem=stem, style=style, suffix=suffix)
-    excess = len(os.fsencode(name)) - MAX_NAME_BYTES
-    if excess <= 0:
-        return name
-    mark = "~" + hashlib.sha256(os.fsencode(stem)).hexdigest()[:8]
-    room = len(os.fsencode(stem)) - excess - len(mark)
-    if room < 1:
-        raise UsageError(f"--name makes names of more than {MAX_NAME_BYTES} bytes", "shorten it")
-    short = os.fsencode(stem)[:room].decode(errors="ignore") + mark
-    return template.format(stem=short, style=style, suffix=suffix)
-
-
-def _refuse_overwriting(jobs: Sequence[Job], photos: set[str]) -> None:
-    for job in jobs:
-        if os.path.realpath(job.target) in photos:
-            raise UsageError(
-                f"{job.target} is a photo to be stylized and would be overwritten",
-                "choose another output folder",
-            )
+def mask_places(origin: Path) -> tuple[Path, ...]:
+    """Where the mask of a photo may be, below the folder of the masks."""
+    return origin.with_suffix(".png"), origin.with_name(origin.name + ".png"), origin

@@ -3,20 +3,20 @@
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stylize.assets import SUFFIX, find_style
+from stylize.assets import find_style, style_name
 from stylize.batch.manifest import Manifest, State
-from stylize.batch.plan import Job, Plan, make_plan
+from stylize.batch.plan import Job, Plan, find_mask, make_plan
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
-from stylize.files import Location, Url, digest, fingerprint, is_file, is_folder, locate
+from stylize.files import Location, Url, digest, fingerprint, is_folder, locate
 from stylize.storage.connect import open_store
 
 MOST_ANCHORS = 16  # photos that represent the set
@@ -107,9 +107,10 @@ def dry_run(
     output: Path,
     config: ApplyConfig,
     listed: Sequence[Path] = (),
+    read: Sequence[Path] = (),
 ) -> tuple[Plan, list[Task]]:
     """What `apply` would do, without doing it; raises UsageError where `apply` would."""
-    plan, recipe = prepare(style, inputs, output, config, listed)
+    plan, recipe = prepare(style, inputs, output, config, listed, read)
     return plan, list_tasks(plan, Manifest(output), recipe, config)
 
 
@@ -119,15 +120,17 @@ def prepare(
     output: Path,
     config: ApplyConfig,
     listed: Sequence[Path] = (),
+    read: Sequence[Path] = (),
 ) -> tuple[Plan, Recipe]:
-    """Plan and recipe of a run.
+    """Plan and recipe of a run; `read` are other files that it must not write, such as its job.
 
     Raises UsageError: the style, an input, the masks, the anchor or the output cannot be used.
     """
     recipe = make_recipe(style, config)
     if config.masks is not None and not is_folder(config.masks):
         raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
-    plan = make_plan(inputs, output, config, recipe.name, listed)
+    others: list[Location] = [*read, *also_read(style, config)]
+    plan = make_plan(inputs, output, config, recipe.name, listed, others)
     if config.anchor is not None:
         every = anchors_every(len(plan.jobs))
         recipe = with_anchors(recipe, [job.source for job in plan.jobs[::every]], config)
@@ -135,9 +138,16 @@ def prepare(
 
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
-    """Raises StyleFileError if there is no such style."""
+    """Raises StyleFileError if there is no such style, UsageError if its file has no valid name."""
     path = find_style(style)
-    return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
+    return Recipe(style_name(path), digest(path), config.recipe())
+
+
+def also_read(style: str, config: ApplyConfig) -> Iterator[Location]:
+    """What a run reads beside photos and masks."""
+    yield find_style(style)
+    if config.anchor not in (None, AUTO):
+        yield locate(str(config.anchor))
 
 
 def anchors_every(photos: int) -> int:
@@ -181,7 +191,7 @@ def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConf
     """A task for every job of the plan; `config.overwrite` makes every existing output stale."""
 
     def task(job: Job) -> Task:
-        mask = find_mask(job, config.masks)
+        mask = find_mask(job.origin, config.masks)
         state = manifest.state(job, mask, recipe.style, recipe.options)
         if config.overwrite and state is not State.NEW:
             state = State.STALE
@@ -189,19 +199,3 @@ def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConf
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(task, plan.jobs))
-
-
-def find_mask(job: Job, folder: str | None) -> Path | None:
-    """The mask of a photo in `folder`, which mirrors the inputs.
-
-    For `sub/a.jpg` it is `sub/a.png`, `sub/a.jpg.png` or `sub/a.jpg`, the first that exists.
-    """
-    if folder is None:
-        return None
-    paths = (Path(folder) / place for place in mask_places(job.origin))
-    return next((path for path in paths if is_file(path)), None)
-
-
-def mask_places(origin: Path) -> tuple[Path, ...]:
-    """Where the mask of a photo may be, below the folder of the masks."""
-    return origin.with_suffix(".png"), origin.with_name(origin.name + ".png"), origin

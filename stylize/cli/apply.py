@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
 from stylize import events
 from stylize.cli import options, terminal
@@ -108,8 +107,9 @@ def apply(
     )
     listed = _read_paths() if Path("-") in inputs else []
     inputs = [path for path in inputs if path != Path("-")]
+    read = [defaults] if defaults is not None else []
     if dry_run:
-        _print_dry_run(style, inputs, output, config, listed, json=json)
+        _print_dry_run(style, inputs, output, config, listed, read, json=json)
         return
     os.environ[NORM_VARIABLE] = norm
     # Large pages for tensors: photos of different sizes fragment the heap less.
@@ -121,7 +121,7 @@ def apply(
     Image.MAX_IMAGE_PIXELS = None  # in this process: --max-megapixels is the limit instead
 
     complete = True
-    with options.interruptible(run(style, inputs, output, config, listed)) as running:
+    with options.interruptible(run(style, inputs, output, config, listed, read)) as running:
         if json:
             stream = terminal.print_json(running)
         elif quiet:
@@ -156,6 +156,7 @@ def _print_dry_run(
     output: Location,
     config: ApplyConfig,
     listed: Sequence[Location],
+    read: Sequence[Path],
     *,
     json: bool,
 ) -> None:
@@ -163,14 +164,15 @@ def _print_dry_run(
     from stylize.batch.tasks import dry_run, uses_stores
 
     if uses_stores(inputs, output, config, listed):
-        planned = catalog.dry_run(style, inputs, output, config, listed)
+        planned = catalog.dry_run(style, inputs, output, config, listed, read)
         if json:
             deque(terminal.print_json(planned), maxlen=0)
         else:
             _print_streamed(planned, terminal.out)
         return
     paths = [Path(place) for place in inputs]
-    plan, tasks = dry_run(style, paths, Path(output), config, [Path(place) for place in listed])
+    found = [Path(place) for place in listed]
+    plan, tasks = dry_run(style, paths, Path(output), config, found, read)
     rows = [events.Planned(task.job.source, task.job.target, task.state) for task in tasks]
     if json:
         deque(terminal.print_json(rows), maxlen=0)
@@ -233,7 +235,7 @@ def print_progress(
         for event in stream:
             match event:
                 case events.Backend():
-                    console.print(terminal.backend_line(event), style="dim")
+                    print_line(console, terminal.backend_line(event), "dim")
                 case events.PhotosListed():
                     bar.count(event.photos, "listing")
                 case events.PhotosCompared():
@@ -242,7 +244,7 @@ def print_progress(
                     bar.start(event.photos, event.style)
                     ignored = event.ignored
                 case events.PhotoBegun() if verbose:
-                    tqdm.write(_how(event), file=console.file)
+                    print_line(console, _how(event))
                 case events.PhotoDone():
                     megapixels += event.width * event.height * event.frames / 1e6
                     bar.show(f"{megapixels / max(bar.seconds, 1e-9):.2f} megapixels/s")

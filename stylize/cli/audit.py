@@ -8,11 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from tqdm import tqdm
 
 from stylize import events
 from stylize.cli import options, terminal
-from stylize.cli.terminal import ProgressBar, shown
+from stylize.cli.terminal import ProgressBar, print_line
 from stylize.config import AUTO
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError
@@ -90,7 +89,7 @@ def audit(
                 broken = limits.broken(event.spread, outliers)
     if not json:
         for text in broken:
-            terminal.out.print(text, style="red")
+            print_line(terminal.out, text, "red")
     if broken or failed:
         raise typer.Exit(options.SOME_FAILED)
 
@@ -106,8 +105,7 @@ def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator
                 case events.PhotoSeen() | events.LightingMeasured():
                     bar.update()
                 case events.PhotoFailed():
-                    line = f"{shown(event.source)}: {shown(event.reason)}"
-                    tqdm.write(line, file=console.file)
+                    print_line(console, f"{event.source}: {event.reason}")
                     bar.update()
                 case events.PhotoAudited():
                     audited.append(event)

@@ -156,4 +156,4 @@ def _print_summary(console: Console, done: events.JobDone) -> None:
     made = terminal.count(done.done, "picture")
     left = f", {done.left} not begun" if done.left else ""
     text = f"{made} made, {done.current} up to date, {done.failed} failed{left}"
-    console.print(f"{text}, in {done.seconds:.0f} s")
+    print_line(console, f"{text}, in {done.seconds:.0f} s")

@@ -5,15 +5,18 @@ Exit codes: 0 all done, 1 some photos failed, 2 wrong usage, 130 interrupted.
 
 import sys
 import warnings
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 from stylize import __version__
 from stylize.cli import apply, audit, export, import_model, info, job, styles, train
 from stylize.cli.options import WRONG_USAGE
-from stylize.cli.terminal import FIRST, print_error
+from stylize.cli.terminal import FIRST, guard_streams, print_error
 from stylize.errors import StylizeError
+
+# Every error of the words on a command line; typer does not export their base.
+WrongWords = cast("type[Exception]", typer.BadParameter.__base__)
 
 app = typer.Typer(
     name="stylize",
@@ -37,17 +40,27 @@ app.command(epilog=info.EPILOG)(info.info)
 
 def main() -> None:
     """Run a command; turn errors into one line and an exit code."""
+    guard_streams()
     # Pillow's warnings on odd metadata are for programmers; what fails is reported anyway.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except StylizeError as error:
         if FIRST:
             print_error(str(error), error.hint)
         sys.exit(WRONG_USAGE)
+    except WrongWords as error:
+        _print_wrong_words(error)
+        sys.exit(WRONG_USAGE)
     except OSError as error:  # a path that the system refuses: too long, a loop of links ...
         print_error(f"{error.filename or 'system'}: {error.strerror}", "")
         sys.exit(WRONG_USAGE)
+
+
+def _print_wrong_words(error: Any) -> None:
+    if text := error.format_message():  # empty where the help has been printed instead
+        hint = f"`{error.ctx.command_path} --help` shows how it is used" if error.ctx else ""
+        print_error(text[0].lower() + text[1:].removesuffix("."), hint)
 
 
 def _show_version(wanted: bool) -> None:

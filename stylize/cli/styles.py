@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from stylize.assets import find_style, shipped, style_files
 from stylize.cli import options, terminal
-from stylize.cli.terminal import out, shown
+from stylize.cli.terminal import out, print_line, shown
 from stylize.config import AUTO
 from stylize.errors import StyleFileError, UsageError
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
@@ -64,19 +64,19 @@ def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precis
     drawing = draw_sheet(photo, wanted, output, device, precision)
     with (
         options.interruptible(drawing) as stream,
-        tqdm(total=len(wanted), unit="style", leave=False) as bar,
+        tqdm(total=len(wanted), unit="style", leave=False, file=terminal.err.file) as bar,
     ):
         for event in stream:
             match event:
                 case Backend():
-                    bar.write(terminal.backend_line(event), file=out.file)
+                    print_line(out, terminal.backend_line(event))
                 case StyleDrawn():
                     bar.update()
                 case Note():
-                    bar.write(shown(event.text), file=out.file)
+                    print_line(out, event.text)
                     left_out = True
                 case FileWritten():
-                    bar.write(f"The sheet is in {shown(event.path)}", file=out.file)
+                    print_line(out, f"The sheet is in {event.path}")
     if left_out:
         raise typer.Exit(options.SOME_FAILED)
 
@@ -141,7 +141,7 @@ def _print_verified(events: Iterable[Event], console: Console) -> Iterator[Event
     for event in events:
         match event:
             case Backend():
-                console.print(terminal.backend_line(event), style="dim")
+                print_line(console, terminal.backend_line(event), "dim")
             case StyleVerified():
                 measured = event.largest is not None
                 numbers = (f"{event.largest}", f"{event.mean:.3f}") if measured else ("", "")

@@ -140,6 +140,7 @@ def train(
             output=output,
             log_dir=log_dir,
             recipe=write_recipe(used),
+            read=[path for path in (recipe, defaults) if path is not None],
             resume=resume,
             overwrite=overwrite,
             stop=stop,

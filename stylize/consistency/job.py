@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,13 +13,15 @@ from typing import Any
 from stylize import __version__, events
 from stylize.assets import find_style
 from stylize.batch.apply import apply
+from stylize.batch.guard import Guard
 from stylize.batch.tasks import dry_run, prepare
 from stylize.config import LOCAL
 from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
-from stylize.consistency.report import REPORT, write_report
-from stylize.files import digest, is_file, write_file
+from stylize.consistency.report import PICTURES, REPORT, write_report
+from stylize.errors import UsageError
+from stylize.files import digest, is_file, is_folder, is_inside, open_file, write_file
 from stylize.network.style_header import read_header
 
 Kept = events.PhotoAudited | events.PhotoFailed | events.AuditDone  # in audit.json
@@ -31,12 +34,11 @@ def check_job(brand: Brand) -> Iterator[events.VariantPlanned]:
         UsageError: a style or an input is missing, outputs would lie among the inputs, or a
             package for audits is not installed.
     """
-    if brand.limits is not None:
-        need_colours()
+    read = _check(brand)
     for name, style in brand.styles.items():
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
-            plan, tasks = dry_run(style, brand.inputs, folder, variant.config)
+            plan, tasks = dry_run(style, brand.inputs, folder, variant.config, read=read)
             states = Counter(str(task.state) for task in tasks)
             yield events.VariantPlanned(name, variant.name, folder, dict(states), plan.ignored)
 
@@ -53,11 +55,11 @@ def run_job(
     Raises UsageError: as `check_job`, or another run is writing into the outputs.
     """
     started = time.monotonic()
-    if brand.limits is not None:
-        need_colours()
+    read = _check(brand)
     for name, style in brand.styles.items():
         for variant in brand.variants:
-            prepare(style, brand.inputs, brand.folder(name, variant.name), variant.config)
+            folder = brand.folder(name, variant.name)
+            prepare(style, brand.inputs, folder, variant.config, read=read)
     counts: Counter[str] = Counter()
     broken: list[str] = []
     reports: list[Path] = []
@@ -66,7 +68,7 @@ def run_job(
             folder = brand.folder(name, variant.name)
             yield events.VariantStarted(name, variant.name, folder)
             config = replace(variant.config, engine=engine, address=address)
-            for event in apply(style, brand.inputs, folder, config):
+            for event in apply(style, brand.inputs, folder, config, read=read):
                 if isinstance(event, events.ApplyDone):
                     for count in ("done", "current", "failed", "left"):
                         counts[count] += getattr(event, count)
@@ -89,6 +91,39 @@ def run_job(
         reports=tuple(reports),
         seconds=time.monotonic() - started,
     )
+
+
+def _check(brand: Brand) -> list[Path]:
+    """The job file and the style files, which no part of the job may write over.
+
+    Raises UsageError: a style or a package for audits is missing, or a folder of the job would lie
+    among what it reads, outside of its output, or where others have put files.
+    """
+    read = [brand.path, *map(find_style, brand.styles.values())]
+    masks = {variant.config.masks for variant in brand.variants}
+    inputs = [*brand.inputs, *(Path(folder) for folder in masks if folder)]
+    guard = Guard(brand.output, filter(is_folder, inputs))
+    for name in brand.styles:
+        folders = [brand.folder(name, variant.name) for variant in brand.variants]
+        if brand.limits is not None:
+            need_colours()
+            report = brand.output / name / REPORT_FOLDER
+            folders += [report, report / PICTURES]
+            _check_report(report, brand.output / name / AUDIT, inputs)
+        for folder in folders:
+            guard.check(folder / REPORT)
+    return read
+
+
+def _check_report(report: Path, kept: Path, inputs: Sequence[Path]) -> None:
+    for place in inputs:
+        if is_inside(place, report):
+            hint = "choose another output, or move it"
+            raise UsageError(f"{place} lies where the job writes its report", hint)
+    for place in (kept, report):
+        if os.path.lexists(place) and _load_kept(kept) is None:
+            hint = "move it away, or choose another output"
+            raise UsageError(f"{place} is there already, and no job has written it", hint)
 
 
 def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
@@ -133,13 +168,24 @@ def _kept(found: Sequence[Kept], state: str) -> bytes:
 
 def _read_kept(path: Path, state: str) -> list[Kept] | None:
     """The last result; None if there is none, or it belongs to other pictures."""
-    try:
-        values = json.loads(path.read_bytes())
-        if values["state"] != state:
-            return None
-        return [_event(kind, row) for kind, row in values["found"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    values = _load_kept(path)
+    if values is None or values["state"] != state:
         return None
+    try:
+        return [_event(kind, row) for kind, row in values["found"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _load_kept(path: Path) -> dict[str, Any] | None:
+    """The content of an `audit.json`; None if no job has written it."""
+    try:
+        with open_file(path) as file:
+            values = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return None
+    ours = isinstance(values, dict) and values.keys() == {"state", "found"}
+    return values if ours else None
 
 
 def _event(kind: str, row: dict[str, Any]) -> Kept:

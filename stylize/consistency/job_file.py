@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import LOCAL_STYLES, SUFFIX
+from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, style_name
 from stylize.config import ApplyConfig, Look
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
@@ -39,6 +39,7 @@ size = 2048                     # longest side in pixels
 format = "webp"                 # keep, jpg, png, webp, avif or tiff
 quality = 90
 # file_name = "{stem}-{style}{suffix}"
+# numbered = false              # true: photos of one name get numbers (a.jpg, a~2.jpg)
 # strip = false                 # true: remove all metadata
 # strip_gps = false             # true: remove the location
 
@@ -60,7 +61,7 @@ format = "jpg"
 
 _JOB = {"inputs", "output", "styles", "masks", "look", "variant", "audit"}
 _LOOK = {field.name for field in fields(Look)}
-_FILES = {"size", "format", "quality", "strip", "strip_gps"}
+_FILES = {"size", "format", "quality", "numbered", "strip", "strip_gps"}
 _FILE_NAME = "file_name"  # `name` of the settings: a variant has one of its own
 _LIMITS = {field.name for field in fields(AuditLimits)}
 
@@ -109,7 +110,10 @@ def read_brand(path: Path) -> Brand:
     masks = top.text("masks")
     for key in ("inputs", "output", "masks"):
         top.refuse_urls(key)
-    styles = [_style(path, style) for style in top.texts("styles")]
+    try:
+        styles = [_style(path, style) for style in top.texts("styles")]
+    except UsageError as error:
+        raise top.wrong("styles", str(error), error.hint) from error
     if len({name for name, _ in styles}) < len(styles):
         raise top.wrong("styles", "two styles have one name", "name each once")
     return Brand(
@@ -126,7 +130,8 @@ def read_brand(path: Path) -> Brand:
 def _style(path: Path, style: str) -> tuple[str, str]:
     """A style's name, and its path relative to the job file if it is a file or a local style."""
     if style.endswith(SUFFIX) or "/" in style:
-        return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
+        return style_name(Path(style)), str(path.parent / style)
+    check_name(style)
     trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
     return style, str(trained) if is_file(trained) else style
 

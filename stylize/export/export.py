@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from stylize.assets import SUFFIX, find_style
+from stylize.assets import find_style, style_name
 from stylize.errors import StylizeError, UsageError, install
 from stylize.events import Event, FileWritten, PartChecked
 from stylize.export.programs import Part, parts, trace
-from stylize.files import make_folder, write_file
+from stylize.files import make_folder, refuse_overwriting, write_file
 from stylize.network.style_file import load_network
 from stylize.network.style_header import METADATA_KEY, StyleHeader
 
@@ -49,13 +49,14 @@ def export(
         _need_onnx()
     path = find_style(style)
     network, header = load_network(path)
-    name = path.name.removesuffix(SUFFIX)
+    name = style_name(path)
     found = parts(network)
     targets = [output / ".".join(filter(None, (name, part.name, kind))) for part in found]
     for target in targets:
         if target.exists() and not overwrite:
             hint = "choose another --output, or replace it with --overwrite"
             raise UsageError(f"{target} is there already", hint)
+    refuse_overwriting(targets, [path])
     make, load = (_to_onnx, _run_onnx) if kind == "onnx" else (_to_pt2, _run_pt2)
     contents = []
     for part in found:

@@ -1,7 +1,8 @@
 """A style's card: what its file says of it, as names and texts. Needs no torch."""
 
 from stylize.config import ARCHITECTURES, TRAINING_SIZES, TrainConfig
-from stylize.network.style_header import StyleHeader, printable
+from stylize.errors import visible
+from stylize.network.style_header import StyleHeader
 
 # The settings of a training that its card shows, where they are not the defaults.
 _SETTINGS = (
@@ -19,7 +20,7 @@ def card(header: StyleHeader) -> list[tuple[str, str]]:
         rows.append(("picture", ", ".join(part for part in parts if part) or "not said"))
     start = training.base or "random weights"
     if training.steps:
-        steps = f"{training.steps} of {training.batch_size} photos, from {printable(start)}"
+        steps = f"{training.steps} of {training.batch_size} photos, from {visible(start)}"
         rows += [("steps", steps), ("recipe", _changed_settings(header))]
     else:
         rows += [("trained", "elsewhere; imported")]

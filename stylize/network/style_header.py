@@ -12,7 +12,8 @@ from safetensors import SafetensorError, safe_open
 
 from stylize import __version__
 from stylize.config import DRAFT_REVISE, NetworkConfig, TrainConfig
-from stylize.errors import StyleFileError, UsageError
+from stylize.errors import StyleFileError, UsageError, visible
+from stylize.files import open_file
 from stylize.settings import LARGEST, Settings, option
 
 FORMAT_VERSION = 3  # 2: no blur in the middle of the head, and drafts of photos as they are
@@ -22,6 +23,7 @@ FIGURES = (
     "lighting spread",
     "seconds per megapixel",
 )  # measured properties that a style can have
+MAX_HEADER_BYTES = 1 << 23  # of ordinary styles, 0.1 MB; each picture more adds a few kilobytes
 MAX_FILE_BYTES = 1 << 30  # a style is megabytes; a larger file is something else
 
 
@@ -126,7 +128,7 @@ def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _picture(entry: dict[str, Any]) -> StylePicture:
-    shown = {key: printable(v) if isinstance(v, str) else v for key, v in entry.items()}
+    shown = {key: visible(v) if isinstance(v, str) else v for key, v in entry.items()}
     return StylePicture.from_dict(shown)
 
 
@@ -140,15 +142,10 @@ def _figures(values: Any) -> dict[str, float]:
     return {name: float(value) for name, value in values.items()}
 
 
-def printable(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(character for character in text if character.isprintable())
-
-
 def _text(values: dict[str, Any], key: str) -> str:
     if not isinstance(values[key], str):
         raise TypeError(f"{key!r} is not text")
-    return printable(values[key])
+    return visible(values[key])
 
 
 def read_header(path: Path) -> StyleHeader:
@@ -168,6 +165,10 @@ def read_metadata(path: Path, key: str) -> str:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise StyleFileError(f"{path}: too large for a style", hint)
+        with open_file(path) as file:
+            length = int.from_bytes(file.read(8), "little")  # of the header that follows
+            if MAX_HEADER_BYTES < length <= path.stat().st_size:
+                raise StyleFileError(f"{path}: its header is too large for a style", hint)
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
     except SafetensorError as error:

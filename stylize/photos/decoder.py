@@ -19,6 +19,7 @@ from stylize.photos.color import other_colours, profile_of, to_8_bits, to_srgb
 from stylize.photos.exif import ORIENTATION
 from stylize.photos.metadata import read_metadata
 from stylize.photos.photo import Photo, Picture, downscale, scaled_down
+from stylize.photos.tiff import count_pages
 
 ANIMATIONS = frozenset({"GIF", "PNG", "WEBP", "AVIF"})  # in other formats, frames are previews
 PAGES = frozenset({"TIFF"})
@@ -65,7 +66,7 @@ def measure(path: Location, size: int | None = None, file: BinaryIO | None = Non
         Image.open(opened, formats=READ) as image,
     ):
         sizes = []
-        for index in range(_count_frames(image)):
+        for index in range(_count_frames(image, opened)):
             if index == 0 or image.format in PAGES:  # all frames of an animation have one size
                 image.seek(index)
             if not _is_preview(image):
@@ -93,11 +94,14 @@ def _is_preview(image: Image.Image) -> bool:
     return image.format in PAGES and bool(image.tag_v2.get(NEW_SUBFILE_TYPE, 0) & REDUCED)  # type: ignore[attr-defined]
 
 
-def _count_frames(image: Image.Image) -> int:
+def _count_frames(image: Image.Image, file: BinaryIO) -> int:
     kind = image.format or ""
-    count = getattr(image, "n_frames", 1) if kind in ANIMATIONS | PAGES else 1
+    if kind in PAGES:
+        count = count_pages(file, MOST_FRAMES)  # Pillow would read them all
+    else:
+        count = getattr(image, "n_frames", 1) if kind in ANIMATIONS else 1
     if count > MOST_FRAMES:
-        raise ImageError(f"{count} frames, more than {MOST_FRAMES}")
+        raise ImageError(f"more than {MOST_FRAMES} frames or pages")
     return int(count)
 
 
@@ -125,7 +129,7 @@ def read_picture(
     """
     with _named(path), Image.open(file, formats=READ) as image:
         kind = image.format or ""
-        count = _count_frames(image)
+        count = _count_frames(image, file)
         warnings: list[str] = []
         frames, durations = [], []
         pixels = 0

@@ -18,7 +18,7 @@ from torch import Tensor
 from stylize.assets import LOCAL_STYLES, SUFFIX, check_name
 from stylize.config import Card, NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError, UsageError
-from stylize.files import digest, make_folder, open_file
+from stylize.files import digest, make_folder, open_file, refuse_overwriting
 from stylize.network.architectures import build_network
 from stylize.network.style_file import save_style
 from stylize.network.style_header import StyleHeader, StylePicture
@@ -59,11 +59,13 @@ def import_model(
     Raises:
         StyleFileError: `path` is missing, too large, damaged, or holds anything but the weights of
             that network. The message names the file and the key.
-        UsageError: `name` cannot name a style, or the style exists and `overwrite` is false.
+        UsageError: `name` cannot name a style, the style exists and `overwrite` is false, or it is
+            `path` itself.
     """
     target = output / (check_name(name) + SUFFIX)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} is there already", "choose another --name, or --overwrite it")
+    refuse_overwriting([target], [path])
     network = NetworkConfig(architecture="johnson")
     weights = read_weights(path, network)
     card = card or Card()

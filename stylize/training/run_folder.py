@@ -23,6 +23,12 @@ class RunFolder:
         self.summary = self.folder / "summary.png"
         self.recipe = self.folder / "recipe.toml"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is written or taken away."""
+        own = (self.preview, self.losses, self.plot, self.summary, self.recipe)
+        return (self.style, *own, *self.checkpoints().values())
+
     def checkpoints(self) -> dict[int, Path]:
         """Step -> checkpoint file, newest first."""
         found = ((CHECKPOINT.fullmatch(path.name), path) for path in self.folder.glob("*"))

@@ -16,7 +16,7 @@ from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
 from stylize.config import AUTO, DRAFT_REVISE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError, install
 from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
-from stylize.files import digest, make_folder, write_file
+from stylize.files import digest, is_file, make_folder, refuse_overwriting, write_file
 from stylize.network.device import choose, free_memory
 from stylize.network.instance_norm.ops import backend
 from stylize.network.style_file import load_network
@@ -50,6 +50,7 @@ def train(
     output: Path = LOCAL_STYLES,
     log_dir: Path | None = None,
     recipe: str = "",
+    read: Sequence[Path] = (),
     resume: bool = False,
     overwrite: bool = False,
     stop: threading.Event | None = None,
@@ -60,7 +61,9 @@ def train(
     `<output>/<name>.safetensors` at the end. Meanwhile, writes checkpoints, a preview sheet, the
     losses as CSV and as a plot, and `recipe` into `<output>/<name>/`, and TensorBoard logs into
     `log_dir`. When `stop` is set, finishes the step, saves a checkpoint and yields
-    `TrainingStopped` as the last event.
+    `TrainingStopped` as the last event. Nothing that it reads is ever written: pictures, photos,
+    the style it starts from, and the files in `read`, such as a recipe (the same one may be written
+    again).
 
     Johnson et al. 2016, section 3, with Muon and Adam, a rate that decays in the second half, and
     crops that grow. Saves and previews the moving average of the weights. If the loss diverges,
@@ -68,8 +71,8 @@ def train(
     each batch; the first one writes.
 
     Raises:
-        UsageError: a setting or path cannot be used, or the style or a checkpoint exists without
-            `resume` or `overwrite`.
+        UsageError: a setting or path cannot be used, something that is read would be overwritten,
+            or the style or a checkpoint exists without `resume` or `overwrite`.
         ImageError: a picture cannot be read.
         TrainingError: no photo can be used, or the loss diverges at any rate.
     """
@@ -83,7 +86,7 @@ def train(
         workers.share(config.batch_size)
         compute = choose(device, config.precision)
         backend(compute.device.type)  # one that cannot run is an error now
-        start, base_sha256, config = _start(config, network, name)
+        start, base_sha256, config = _start(config, network, folder)
         config = resolved(config, network.architecture, compute)
         drafts = network.architecture == DRAFT_REVISE
         if drafts:
@@ -93,8 +96,8 @@ def train(
         described = _describe(paths, styles, weights, config, card or Card())
         header = StyleHeader(name, network, config, described, base_sha256=base_sha256)
         photos, skipped = usable_photos(content, config.size, without=output)
-        fingerprint = fingerprint_of(photos, content)
-        workers.agree(fingerprint, "the content photos")
+        _keep(folder, [*paths, *photos, *read], recipe)
+        workers.agree(fingerprint := fingerprint_of(photos, content), "the content photos")
         make_folder(folder.folder)
         if log_dir and workers.first:
             board = Board(log_dir)
@@ -125,6 +128,12 @@ def train(
         leave()
 
 
+def _keep(folder: RunFolder, read: Sequence[Path], recipe: str) -> None:
+    """Raise UsageError if the training would write what it reads."""
+    kept = is_file(folder.recipe) and folder.recipe.read_bytes() == recipe.encode()
+    refuse_overwriting([path for path in folder.files if path != folder.recipe or not kept], read)
+
+
 def _crops(
     photos: list[Path], config: TrainConfig, network: NetworkConfig, workers: Workers
 ) -> ContentPhotos:
@@ -134,7 +143,7 @@ def _crops(
 
 
 def _start(
-    config: TrainConfig, network: NetworkConfig, name: str
+    config: TrainConfig, network: NetworkConfig, folder: RunFolder
 ) -> tuple[Mapping[str, Tensor] | None, str, TrainConfig]:
     """The initial weights, if any, the digest of their file, and `config` with the base's name."""
     base = config.base
@@ -142,11 +151,12 @@ def _start(
         base = BASE if network == NetworkConfig() and not config.many else ""
     if not base:
         return None, "", replace(config, base="")
-    if config.only_norm and base == name:
+    if config.only_norm and base == folder.folder.name:
         raise UsageError(
-            f"a style of norms cannot have the name of its base, {name!r}", "choose another --name"
+            f"a style of norms cannot have the name of its base, {base!r}", "choose another --name"
         )
     path = find_named_base(base) if config.only_norm else find_base(base)
+    refuse_overwriting(folder.files, [path])
     start, header = load_network(path)
     if replace(header.network, draft_size=network.draft_size) != network:
         raise UsageError(f"{path} is a network of another shape", "use --from scratch")

@@ -68,8 +68,10 @@ def test_folders_and_buckets_go_together(bucket, tmp_path):
     found = places([bucket / "in", tmp_path], bucket / "out")
     assert found == {f"{bucket}/in/a.jpg": "a.jpg", str(tmp_path / "b.png"): "b.png"}
     put(bucket / "more", "a.jpg")
-    with pytest.raises(UsageError, match=r"two photos would both become a\.jpg"):
+    with pytest.raises(UsageError, match=r"would have one name: a\.jpg \(.*in/a.jpg, .*more/a.jpg"):
         places([bucket / "in", bucket / "more"], bucket / "out")
+    numbered = places([bucket / "in", bucket / "more"], bucket / "out", ApplyConfig(numbered=True))
+    assert sorted(numbered.values()) == ["a.jpg", "a~2.jpg"]
     assert len(places([bucket / "in", bucket / "in"], bucket / "out")) == 1
 
 
@@ -88,6 +90,57 @@ def test_what_is_refused(bucket, inputs, output, words):
     put(bucket / "texts", "a.txt")
     with pytest.raises(UsageError, match=words):
         places([bucket / name for name in inputs], bucket / output if output else bucket / "in")
+
+
+def test_numbers_are_those_of_folders(bucket, tmp_path):
+    config = ApplyConfig(numbered=True, format="png")
+    for folder in "xyz":
+        for each in NAMES:
+            write_file(tmp_path / folder / each, b"")
+        put(bucket / folder, *NAMES)
+    plan = make_plan([tmp_path / folder for folder in "xyz"], tmp_path / "out", config, "wave")
+    expected = {str(job.source.relative_to(tmp_path)): str(job.place) for job in plan.jobs}
+    found = places([bucket / folder for folder in "xyz"], bucket / "out", config)
+    assert {url.removeprefix(f"{bucket}/"): place for url, place in found.items()} == expected
+
+
+def test_photos_of_many_inputs_keep_their_states(bucket, style_file):
+    for folder in "xy":
+        put(bucket / folder, "a.jpg")
+    put(bucket / "out", "a~2.jpg")
+    inputs, config = [bucket / "x", bucket / "y"], ApplyConfig(numbered=True)
+    *_, one, two = dry_run(str(style_file), inputs, bucket / "out", config)
+    assert [str(event.source) for event in (one, two)] == [f"{bucket}/{n}/a.jpg" for n in "xy"]
+    assert [event.state for event in (one, two)] == ["new", "not written by stylize"]
+
+
+@pytest.mark.parametrize("kind", ["photo", "mask", "anchor"])
+def test_a_file_that_is_read_is_no_output(bucket, tmp_path, style_file, kind):
+    put(bucket / "in", "a.png")
+    out = tmp_path / "out"
+    write_file(out / "a.png", b"")
+    settings = {"overwrite": True}
+    inputs = [bucket / "in"]
+    if kind == "photo":
+        put(bucket / "in", "b.png")
+        inputs = [bucket / "in/b.png", out / "a.png"]
+    elif kind == "mask":
+        (tmp_path / "masks").mkdir()
+        (tmp_path / "masks" / "a.png").symlink_to(out / "a.png")
+        settings["masks"] = str(tmp_path / "masks")
+    else:
+        settings["anchor"] = str(out / "a.png")
+    with pytest.raises(UsageError, match="would be overwritten"):
+        list(dry_run(str(style_file), inputs, out, ApplyConfig(**settings)))
+
+
+@pytest.mark.parametrize("settings", [{"masks": "out"}, {"masks": ""}, {"anchor": "out/a.png"}])
+def test_an_object_that_is_read_is_no_output(bucket, style_file, settings):
+    put(bucket, "in/a.png", "out/a.png")
+    settings = {key: f"{bucket}/{value}".rstrip("/") for key, value in settings.items()}
+    config = ApplyConfig(overwrite=True, **settings)
+    with pytest.raises(UsageError, match=r"would be overwritten|lies inside"):
+        list(dry_run(str(style_file), [bucket / "in"], bucket / "out", config))
 
 
 def test_a_key_that_is_no_path_fails_alone(bucket):

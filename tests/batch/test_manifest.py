@@ -1,13 +1,18 @@
 import csv
+import hashlib
+import io
 import json
 import os
+import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
+from stylize.batch.failures import failures_table
 from stylize.batch.manifest import Manifest, Record, State
 from stylize.batch.plan import Job
 from stylize.errors import UsageError
@@ -195,3 +200,115 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / ".stylize").touch()
     with pytest.raises(UsageError, match="cannot make the folder"), Manifest.locked(tmp_path):
         pass
+
+
+def lines(job) -> list[bytes]:
+    return (job.target.parent / ".stylize" / "manifest.jsonl").read_bytes().splitlines()
+
+
+def test_lines_that_count_no_longer_are_left_out_at_the_end_of_a_run(job):
+    other = replace(job, target=job.target.with_name("b.jpg"), place=Path("b.jpg"))
+    write_file(other.target, b"of a photo that is not in this run")
+    kept = record(other)
+    with Manifest.locked(job.target.parent) as manifest:
+        manifest.add(kept)
+        manifest.add(replace(kept, output="0" * 64))  # killed before its file got its name
+        for number in range(4):
+            content = b"%d" % number
+            made = record(job, output=hashlib.sha256(content).hexdigest())
+            assert manifest.write(job, content, made, overwrite=True)
+        manifest.add(record(job, target="gone.jpg"))
+        assert len(lines(job)) == 7
+    left = (kept, replace(kept, output="0" * 64), made)
+    assert lines(job) == [each.to_json() for each in left]
+    assert state(job) is State.CURRENT
+    assert state(other) is State.CURRENT
+    before = lines(job)
+    with Manifest.locked(job.target.parent):
+        pass
+    assert lines(job) == before
+
+
+def test_a_file_of_many_runs_stays_as_long_as_its_outputs(job):
+    for number in range(50):
+        content = b"%d" % number
+        with Manifest.locked(job.target.parent) as manifest:
+            made = record(job, output=hashlib.sha256(content).hexdigest())
+            assert manifest.write(job, content, made, overwrite=True)
+        assert len(lines(job)) <= 2
+
+
+def test_records_take_no_memory_only_their_places(job):
+    long = "x" * 100_000
+    note(job)
+    path = job.target.parent / ".stylize" / "manifest.jsonl"
+    with path.open("ab") as file:
+        for number in range(300):  # 30 MB
+            file.write(record(job, target=f"{number}.jpg", warnings=(long,)).to_json() + b"\n")
+    tracemalloc.start()
+    manifest = Manifest(job.target.parent)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 3e6
+    assert manifest.record(job.place, job.target).to_json() == record(job).to_json()
+
+
+def test_a_line_without_end_is_no_record_and_takes_little_memory(job):
+    note(job)
+    path = job.target.parent / ".stylize" / "manifest.jsonl"
+    with path.open("ab") as file:
+        file.write(b" " * 30_000_000 + record(job).to_json()[1:] + b"\n" + lines(job)[0] + b"\n")
+    tracemalloc.start()
+    assert state(job) is State.CURRENT
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 6e6
+
+
+def test_another_name_of_the_manifest_keeps_its_content(job):
+    """A backup of hard links stays as it was."""
+    note(job)
+    backup = job.target.parent.parent / "backup"
+    os.link(job.target.parent / ".stylize" / "manifest.jsonl", backup)
+    before = backup.read_bytes()
+    note(job, seconds=2.0)
+    assert backup.read_bytes() == before
+    assert len(lines(job)) == 2
+
+
+@pytest.mark.parametrize("name", [".stylize", ".stylize/lock", ".stylize/manifest.jsonl"])
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+def test_a_link_in_its_place_is_neither_emptied_nor_written_to(job, name, kind):
+    place, mine = job.target.parent / name, job.source.with_name("mine")
+    if name == ".stylize":
+        if kind == "hard link":
+            return  # there is none of a folder
+        (mine / "tmp").mkdir(parents=True)
+        (mine / "tmp" / "text").write_text("mine")
+    else:
+        place.parent.mkdir()
+        mine.write_text("mine")
+    place.symlink_to(mine) if kind == "link" else os.link(mine, place)
+    before = {path: path.read_bytes() for path in mine.parent.rglob("*") if path.is_file()}
+    if kind == "link" or name == ".stylize/lock":
+        with pytest.raises(UsageError, match="is a link"):
+            note(job)
+    else:
+        note(job)
+    for path, content in before.items():
+        assert path == place or path.read_bytes() == content
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_a_spreadsheet_runs_nothing_of_the_failures(delimiter):
+    names = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "a;=1", "a\t=1", "a,=1"]
+    names += ["\uff1d1", 'a";=1', '"=1', 'a;"=1', 'a|" =1', "a\n=1", " =1", "a-b,c", "a = b"]
+    failures = [PhotoFailed(Path(f"{name}.jpg"), name) for name in names]
+    text = failures_table(failures).decode()
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    for row in rows:
+        for cell in row:
+            assert not re.match(r"[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20]", cell)
+    if delimiter == ",":
+        assert [row[1].replace("'", "") for row in rows[1:]] == [n.replace("'", "") for n in names]
+        assert [row[1] for row in rows[-2:]] == names[-2:]

@@ -1,5 +1,6 @@
 import os
 import string
+import sys
 import unicodedata
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from conftest import make_tree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stylize.batch.plan import MAX_NAME_BYTES, Job, make_plan
+from stylize.batch.places import MAX_NAME_BYTES
+from stylize.batch.plan import Job, make_plan
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import FORMATS, READABLE
@@ -110,8 +112,51 @@ def test_composed_and_decomposed_letters_are_one_name(tmp_path):
 def test_same_name_from_two_folders_is_refused(tmp_path):
     for folder in ("x", "y"):
         touch(tmp_path / folder, "a.jpg")
-    with pytest.raises(UsageError, match=r"two photos would both become a\.jpg"):
+    with pytest.raises(
+        UsageError, match=r"would have one name: a\.jpg \(.*/x/a\.jpg, .*/y/a\.jpg\)"
+    ):
         plan([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+
+
+def test_all_that_collide_are_named_at_once_with_a_way_out(tmp_path):
+    for folder in ("x", "y"):
+        touch(tmp_path / folder, "a.jpg", "sub/b.png", f"{folder}.png")
+    with pytest.raises(UsageError, match=r"a\.jpg .*; sub/b\.png ") as caught:
+        plan([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+    assert "x.png" not in str(caught.value)
+    assert "--numbered" in caught.value.hint
+
+
+def test_of_very_many_that_collide_some_are_named_and_all_are_counted(tmp_path):
+    for folder in ("x", "y"):
+        touch(tmp_path / folder, *(f"{number:02}.jpg" for number in range(30)))
+    with pytest.raises(UsageError, match=r"19\.jpg .*; and 10 more such names") as caught:
+        plan([tmp_path / "x", tmp_path / "y"], tmp_path / "out")
+    assert "20.jpg" not in str(caught.value)
+
+
+def test_numbers_on_request_in_the_order_of_the_inputs(tmp_path):
+    touch(tmp_path / "x", "a.jpg", "b.gif")
+    touch(tmp_path / "y", "a.jpg", "b.gif", "A.jpg", "sub/a.jpg")
+    touch(tmp_path / "z", "a.jpg", "a~2.jpg", "b.png", "b.gif")
+    inputs = [tmp_path / name for name in "xyz"]
+    made = plan(inputs, tmp_path / "out", numbered=True)
+    assert {str(job.source.relative_to(tmp_path)): str(job.place) for job in made.jobs} == {
+        "x/a.jpg": "a.jpg.jpg",
+        "x/b.gif": "b.gif",
+        "y/A.jpg": "A.jpg",
+        "y/a.jpg": "a~2.jpg",
+        "y/b.gif": "b~2.gif",
+        "y/sub/a.jpg": "sub/a.jpg",
+        "z/a.jpg": "a~3.jpg",
+        "z/a~2.jpg": "a~2.jpg.jpg",
+        "z/b.gif": "b~3.gif",
+        "z/b.png": "b.png",
+    }
+    webp = plan([inputs[0], inputs[2]], tmp_path / "out", numbered=True, format="webp").jobs
+    assert [str(job.place) for job in webp] == [
+        *("a.webp", "b.webp", "a~2.webp", "a~2.jpg.webp", "b~2.webp", "b.png.webp"),
+    ]
 
 
 @pytest.mark.parametrize("inside", [".", "out", "sub/out"])
@@ -294,3 +339,60 @@ def test_any_name_that_a_folder_can_hold_can_be_planned(tmp_path_factory, stem):
         [folder], folder.with_name(folder.name + "-out"), name="{stem}-{style}{suffix}"
     ).jobs
     assert job.target.name == f"{stem}-wave.jpg"
+
+
+def calls(work) -> int:
+    """How many functions of Python run in `work`."""
+    count = 0
+
+    def seen(_frame, event, _argument):
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def spellings(count: int) -> list[str]:
+    """So many names that are one where case does not count."""
+    letters = "abcdefghijkl"
+    return [
+        "".join(c.upper() if number >> bit & 1 else c for bit, c in enumerate(letters)) + ".jpg"
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["spellings", "formats", "numbered", "refused", "listed"])
+def test_the_work_grows_as_the_number_of_names_that_collide(tmp_path, monkeypatch, kind):
+    def work(count: int) -> int:
+        folder = tmp_path / str(count)
+        settings, inputs, listed = {}, [folder], []
+        if kind == "spellings":
+            touch(folder, *spellings(count))
+        elif kind == "formats":  # half of the names that are wanted are taken by photos
+            touch(folder, *(f"a.png~{number}.jpg" for number in range(2, count // 2)))
+            touch(folder, *(name.replace("jpg", "png") for name in spellings(count // 2)))
+            settings = {"format": "jpg"}
+        elif kind == "listed":
+            inputs, listed = [], [touch(folder / str(n), "a.jpg") for n in range(count)]
+        else:
+            places = [f"{side}/{number}.jpg" for side in "xy" for number in range(count // 2)]
+            touch(folder, *places)
+            inputs = [folder / "x", folder / "y"]
+            settings = {"numbered": kind == "numbered"}
+
+        def run() -> None:
+            try:
+                plan(inputs, tmp_path / "out", listed, **settings)
+            except UsageError:
+                assert kind == "refused"
+
+        return calls(run)
+
+    monkeypatch.chdir(tmp_path)
+    few, many = work(100), work(400)
+    assert many < 5 * few

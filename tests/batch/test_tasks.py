@@ -3,23 +3,19 @@ from pathlib import Path
 import pytest
 
 from stylize.batch.manifest import State
-from stylize.batch.plan import Job
-from stylize.batch.tasks import dry_run, find_mask, make_recipe
+from stylize.batch.plan import find_mask
+from stylize.batch.tasks import dry_run, make_recipe
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
-
-
-def job(name):
-    return Job(Path("in") / name, Path(name), Path("out") / name, Path(name))
 
 
 @pytest.mark.parametrize("name", ["sub/a.png", "sub/a.jpg.png", "sub/a.jpg"])
 def test_masks_mirror_the_inputs(tmp_path, name):
     (tmp_path / "sub").mkdir()
     (tmp_path / name).touch()
-    assert find_mask(job("sub/a.jpg"), str(tmp_path)) == tmp_path / name
-    assert find_mask(job("a.jpg"), str(tmp_path)) is None
-    assert find_mask(job("sub/a.jpg"), None) is None
+    assert find_mask(Path("sub/a.jpg"), str(tmp_path)) == tmp_path / name
+    assert find_mask(Path("a.jpg"), str(tmp_path)) is None
+    assert find_mask(Path("sub/a.jpg"), None) is None
 
 
 def test_looking_over_changes_nothing(style_file, photos, tmp_path):
@@ -48,6 +44,13 @@ def test_files_of_others_are_foreign_until_they_may_be_overwritten(style_file, p
 def test_the_style_is_called_by_its_file(style_file):
     """Not by its header: a name from a file is no part of a path."""
     assert make_recipe(str(style_file), ApplyConfig()).name == style_file.stem
+
+
+@pytest.mark.parametrize("name", ["..", ".stylize", "Tiny", "a b", "\x1b[2J", "a" * 65])
+def test_a_style_is_called_by_its_file_only_if_that_is_a_name(style_file, name):
+    odd = style_file.rename(style_file.with_name(f"{name}.safetensors"))
+    with pytest.raises(UsageError, match="cannot name a style"):
+        make_recipe(str(odd), ApplyConfig())
 
 
 def test_masks_must_be_a_folder(style_file, photos, tmp_path):

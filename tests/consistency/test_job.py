@@ -171,3 +171,51 @@ def test_killed_and_run_again_it_ends_complete(style_file, tmp_path):
         for path in written:
             if path.is_file():
                 Image.open(path).load()
+
+
+AUDITED = JOB + "[audit]\n"
+
+
+@pytest.mark.parametrize(
+    "place", ["audit.json", "report/report.html", "report/pictures/00001-after.webp"]
+)
+def test_files_of_others_where_the_audit_goes_stay(style_file, photos, tmp_path, place):
+    path = tmp_path / "painted" / "tiny" / place
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    for start in (run_job, check_job):
+        with pytest.raises(UsageError, match="no job has written it"):
+            next(start(brand(tmp_path, AUDITED)))
+    assert path.read_text() == "mine"
+    next(check_job(brand(tmp_path)))  # without an audit
+
+
+def test_nothing_that_a_job_reads_lies_where_it_writes(style_file, photos, tmp_path):
+    path = tmp_path / "brand.toml"
+    target = tmp_path / "painted" / "tiny" / "thumb" / "photo1.jpg"
+    target.parent.mkdir(parents=True)
+    target.symlink_to(path)
+    with pytest.raises(UsageError, match="would be overwritten"):
+        next(run_job(brand(tmp_path)))
+    target.unlink()
+    target.symlink_to(style_file)
+    with pytest.raises(UsageError, match="would be overwritten"):
+        list(check_job(brand(tmp_path)))
+    target.unlink()
+    pictures = tmp_path / "painted" / "tiny" / "report" / "pictures"
+    pictures.mkdir(parents=True)
+    draw_picture(1).save(pictures / "a.png")
+    text = AUDITED.replace('["photos"]', f'["photos", "{pictures.relative_to(tmp_path)}"]')
+    with pytest.raises(UsageError, match="where the job writes its report"):
+        next(run_job(brand(tmp_path, text)))
+
+
+@pytest.mark.parametrize("folder", ["tiny", "tiny/web", "tiny/report"])
+def test_a_job_does_not_leave_its_output(style_file, photos, tmp_path, folder):
+    (tmp_path / "elsewhere").mkdir()
+    link = tmp_path / "painted" / folder
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "painted" / "tiny" / "audit.json").write_text('{"state": "", "found": []}')
+    with pytest.raises(UsageError, match="leads out of the output"):
+        next(run_job(brand(tmp_path, AUDITED)))

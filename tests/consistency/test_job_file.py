@@ -133,6 +133,21 @@ def test_styles_may_be_files_beside_the_job(tmp_path):
     assert brand_of(tmp_path, text).styles == {"mine": path}
 
 
+@pytest.mark.parametrize(
+    "style",
+    [
+        *("..", ".", "...safetensors", "styles/...safetensors", "styles/..", "A.safetensors"),
+        *("a b.safetensors", ".stylize.safetensors", "a\\u001b[2J.safetensors"),
+    ],
+)
+def test_a_style_whose_name_is_no_name_makes_no_folder(tmp_path, style):
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "styles" / "...safetensors").touch()
+    error = error_of(tmp_path, SMALL.replace('"woodblock"', f'"{style}"'))
+    assert str(error).startswith(f"{tmp_path / 'brand.toml'}:3: ")
+    assert "cannot name a style" in str(error)
+
+
 @pytest.mark.parametrize("content", [b"\xff\xfe", b"[" * 100_000, b"a = 1\n" * 500_000])
 def test_no_content_breaks_it(tmp_path, content):
     path = tmp_path / "brand.toml"

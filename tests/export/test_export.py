@@ -165,3 +165,15 @@ def test_without_onnx_the_command_is_named(style_file, tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="need onnx") as caught:
         list(export(str(style_file), tmp_path))
     assert caught.value.hint == 'pip install "stylize[export]"'
+
+
+def test_a_style_whose_name_is_no_name_makes_no_file(style_file, tmp_path):
+    odd = style_file.rename(tmp_path / "...safetensors")
+    with pytest.raises(UsageError, match="cannot name a style"):
+        next(export(str(odd), tmp_path / "out", "pt2"))
+
+
+def test_the_style_is_never_written_over(style_file, tmp_path):
+    (tmp_path / "tiny.pt2").symlink_to(style_file)
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        next(export(str(style_file), tmp_path, "pt2", overwrite=True))

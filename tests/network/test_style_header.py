@@ -1,6 +1,7 @@
 import json
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from safetensors.numpy import save_file
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.errors import StyleFileError
-from stylize.network.style_header import StyleHeader, StylePicture, read_header
+from stylize.network.style_header import MAX_HEADER_BYTES, StyleHeader, StylePicture, read_header
 
 PICTURE = StylePicture("Wheat Field", "Vincent van Gogh", "1889", "public domain", "ab" * 32, "")
 HEADER = StyleHeader("wheat", NetworkConfig(), TrainConfig(), [PICTURE], [(1, {"content": 0.5})])
@@ -24,11 +25,11 @@ def test_header_survives_a_file(tmp_path):
     assert read_header(path) == HEADER
 
 
-def test_control_characters_of_a_foreign_title_are_dropped(tmp_path):
+def test_control_characters_of_a_foreign_title_are_written_out(tmp_path):
     values = json.loads(HEADER.to_json())
     values["pictures"][0]["title"] = "\x1b]0;owned\x07Wheat\x1b[31m Field"
     path = write(tmp_path / "s.safetensors", {"stylize": json.dumps(values)})
-    assert read_header(path).pictures[0].title == "]0;ownedWheat[31m Field"
+    assert read_header(path).pictures[0].title == r"\x1b]0;owned\x07Wheat\x1b[31m Field"
 
 
 def test_missing_file(tmp_path):
@@ -125,3 +126,15 @@ def test_a_header_that_is_no_table(tmp_path, text):
     path = write(tmp_path / "s.safetensors", {"stylize": text})
     with pytest.raises(StyleFileError, match=r"s\.safetensors"):
         read_header(path)
+
+
+def test_a_header_too_large_for_a_style_is_not_read(tmp_path):
+    path = tmp_path / "a.safetensors"
+    text = json.dumps({"__metadata__": {"stylize": " " * MAX_HEADER_BYTES}}).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text)
+    tracemalloc.start()
+    with pytest.raises(StyleFileError, match="its header is too large"):
+        read_header(path)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < MAX_HEADER_BYTES / 10

@@ -237,3 +237,12 @@ def test_what_is_no_checkpoint_is_told(tmp_path, content):
         read_weights(saved(tmp_path, [torch.ones(1)]), JOHNSON)
     with pytest.raises(UsageError, match="cannot name a style"):
         import_model(tmp_path / "model.pth", "../a", output=tmp_path)
+
+
+def test_the_checkpoint_is_never_written_over(tmp_path):
+    path = tmp_path / "mosaic.safetensors"
+    torch.save(checkpoint(), path)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        import_model(path, "mosaic", output=tmp_path, overwrite=True)
+    assert path.read_bytes() == before

@@ -290,3 +290,28 @@ def test_a_base_of_many_styles_is_a_network_to_start_from(style_picture, photos,
     assert network(torch.rand(1, 3, 20, 30)).shape == (1, 3, 20, 30)
     config = replace(CONFIG, base=str(tmp_path / "mine.safetensors"))
     list(train(other, photos, "next", config, TINY, output=tmp_path))
+
+
+def test_what_it_reads_it_never_writes(style_picture, photos, tmp_path):
+    run(style_picture, photos, tmp_path)
+    folder, style = tmp_path / "mine", tmp_path / "mine.safetensors"
+    before = {path: path.read_bytes() for path in (style, *folder.iterdir())}
+    steps = {"overwrite": True, "config": CONFIG}
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        run(folder / "preview.jpg", photos, tmp_path, **steps)
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        run(style_picture, photos, tmp_path, replace(CONFIG, base=str(style)), overwrite=True)
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        run(style_picture, folder, tmp_path, **steps)
+    assert before == {path: path.read_bytes() for path in (style, *folder.iterdir())}
+
+
+def test_a_recipe_may_be_written_again_but_not_be_lost(style_picture, photos, tmp_path):
+    run(style_picture, photos, tmp_path, recipe="steps = 4\n")
+    recipe = tmp_path / "mine" / "recipe.toml"
+    again = {"overwrite": True, "read": [recipe]}
+    run(style_picture, photos, tmp_path, recipe="steps = 4\n", **again)
+    recipe.write_text("steps = 4  # a note\n")
+    with pytest.raises(UsageError, match="read and would be overwritten"):
+        run(style_picture, photos, tmp_path, recipe="steps = 4\n", **again)
+    assert "a note" in recipe.read_text()
