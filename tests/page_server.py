@@ -12,7 +12,7 @@ import httpx
 from commands import STYLIZE
 from conftest import write_style
 
-TOKEN = "0123456789abcdef"
+TOKEN = "0123456789abcdef"  # noqa: S105
 # As `stylize page`, with limits that a test can reach.
 LIMITED = (
     "from stylize.page.limits import Limits; from stylize.page.server import serve; "
@@ -51,7 +51,9 @@ def server(folder: Path, **limits: float) -> Iterator[Server]:
     if limits:
         words = [sys.executable, "-c", LIMITED.format(token=TOKEN, limits=limits)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "COLUMNS": "200"}
-    process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
     try:
         line = process.stdout.readline()
         yield Server(folder, process, int(line.split(":")[-1].split("/")[0]))

@@ -6,7 +6,7 @@ import time
 import pytest
 from page_server import TOKEN, server
 
-IDLE = 1.0
+IDLE = 0.5
 HEAD = f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
 POST = f"POST /photos?name=a.png HTTP/1.1\r\n{HEAD}"
 
@@ -14,7 +14,7 @@ POST = f"POST /photos?name=a.png HTTP/1.1\r\n{HEAD}"
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("limited") / "here"
-    limits = {"idle": IDLE, "receiving": 3, "body": 100_000, "requests": 2, "photos": 5}
+    limits = {"idle": IDLE, "receiving": 2, "body": 100_000, "requests": 2, "photos": 5}
     with server(folder, **limits) as running:
         yield running
 
@@ -45,6 +45,17 @@ def heard(connection: socket.socket) -> bytes:
     return found
 
 
+def trickle(connection: socket.socket, part: bytes) -> bool:
+    """Send a little again and again; whether the server has closed the connection then."""
+    for _ in range(100):
+        try:
+            connection.sendall(part)
+        except (BrokenPipeError, ConnectionResetError):
+            return True
+        time.sleep(IDLE / 5)
+    return False
+
+
 @pytest.mark.parametrize("text", ["", "G", "GET / HTTP/1.1\r\nHost: loc"])
 def test_a_head_that_never_ends(limited, text):
     with talk(limited, text) as connection:
@@ -53,10 +64,7 @@ def test_a_head_that_never_ends(limited, text):
 
 def test_a_head_that_trickles(limited):
     with talk(limited, "GET / HTTP/1.1\r\n") as connection:
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(100):
-                connection.sendall(b"X-A: b\r\n")
-                time.sleep(IDLE / 5)
+        assert trickle(connection, b"X-A: b\r\n")
 
 
 def test_an_idle_connection_after_an_answer(limited):
@@ -71,10 +79,7 @@ def test_a_body_that_stops(limited):
 
 def test_a_body_that_trickles(limited):
     with talk(limited, f"{POST}Content-Length: 1000\r\n\r\n") as connection:
-        with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            for _ in range(1000):
-                connection.sendall(b"x")
-                time.sleep(IDLE / 10)
+        assert trickle(connection, b"x")
 
 
 def test_a_client_that_leaves_in_the_middle_of_its_body(limited):
@@ -120,4 +125,3 @@ def test_no_room_for_more_photos(limited, picture):
         assert [answer.status_code for answer in found] == 5 * [201] + [507]
         for answer in found[:5]:
             assert client.delete(f"/photos/{answer.json()['id']}").status_code == 204
-

@@ -27,7 +27,7 @@ def test_the_address_with_the_token_gives_a_cookie_that_scripts_and_other_sites_
     assert httpx.get(f"{page.address}/?token=wrong").status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "0.0.0.0"])
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "10.0.0.1"])
 def test_a_foreign_name_for_this_machine(client, host):
     answer = client.get("/styles", headers={"Host": host})
     assert answer.status_code == 403
@@ -50,13 +50,17 @@ def test_the_own_origin(client, page):
     assert client.get("/styles", headers={"Origin": page.address}).status_code == 200
 
 
-@pytest.mark.parametrize(("path", "status"), [("/styles", 403), ("/static/page.js", 403), ("/", 200)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/styles", 403), ("/static/page.js", 403), ("/", 200)]
+)
 def test_other_sites_may_only_link_to_the_page(client, path, status):
     answer = client.get(path, headers={"Sec-Fetch-Site": "cross-site"})
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize("path", ["/", "/styles", "/static/page.js", "/nothing", "/styles/x/picture"])
+@pytest.mark.parametrize(
+    "path", ["/", "/styles", "/static/page.js", "/nothing", "/styles/x/picture"]
+)
 def test_headers_of_every_answer(client, path):
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
@@ -67,12 +71,14 @@ def test_headers_of_every_answer(client, path):
     assert "server" not in headers
 
 
-@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"])
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static//etc/passwd"]
+)
 def test_no_other_file_is_served(client, path):
     assert client.get(path).status_code == 404
 
 
 def test_on_other_addresses_a_token_must_be_given():
-    fails(stylize("page", "--host", "0.0.0.0", "--no-browser"), 2, "--token")
-    result = stylize("page", "--host", "0.0.0.0", "--no-browser", "--token", "short")
+    fails(stylize("page", "--host", "10.0.0.1", "--no-browser"), 2, "--token")
+    result = stylize("page", "--host", "10.0.0.1", "--no-browser", "--token", "short")
     fails(result, 2, "can be guessed")

@@ -32,7 +32,9 @@ def test_clean(name, path):
     assert clean(name) == Path(path)
 
 
-@pytest.mark.parametrize("name", ["", "a", "a.html", "a.svg", "a.jpg.exe", "..", "/", "a.eps", ".jpg"])
+@pytest.mark.parametrize(
+    "name", ["", "a", "a.html", "a.svg", "a.jpg.exe", "..", "/", "a.eps", ".jpg"]
+)
 def test_what_is_no_picture_by_its_name(name):
     with pytest.raises(RefusalError) as found:
         clean(name)

@@ -33,15 +33,16 @@ async function below(entry, folder) {
   return (await Promise.all(found.map(each => below(each, `${name}/`)))).flat();
 }
 
-// Uploads a few files at a time. Calls `added` for each photo, `refused` for each other file.
+// Uploads a few files at a time. Calls `added` for each photo, with its number among the files, and
+// `refused` for each other file.
 export async function upload(files, added, refused) {
-  const left = files[Symbol.iterator]();
+  const left = files.entries();
   await Promise.all(Array.from({length: AT_ONCE}, async () => {
-    for (const {file, name} of left) {
+    for (const [number, {file, name}] of left) {
       try {
         const path = `/photos?name=${encodeURIComponent(name)}`;
         const answer = await ask(path, {method: "POST", body: file});
-        added(await answer.json());
+        added(await answer.json(), number);
       } catch (error) {
         refused(name, error);
       }

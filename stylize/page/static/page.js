@@ -51,10 +51,13 @@ function choose(photo) {
   preview();
 }
 
+// Photos arrive in any order, and stand in that of their places.
 function add(photo) {
-  kept.photos.push(photo);
-  thumbnail(photo);
-  if (kept.photos.length === 1) choose(photo);
+  const later = kept.photos.findIndex(each => each.place > photo.place);
+  const at = later < 0 ? kept.photos.length : later;
+  kept.photos.splice(at, 0, photo);
+  strip.insertBefore(thumbnail(photo), strip.children[at] ?? null);
+  if (!kept.photo) choose(photo);
   draw();
   keep();
 }
@@ -77,17 +80,18 @@ function thumbnail(photo) {
     draw();
     keep();
   });
-  strip.append(item);
+  return item;
 }
 
 async function take(files) {
   let done = 0;
+  const first = 1 + (kept.photos.at(-1)?.place ?? -1);
   const refused = [];
   const count = () => { status.textContent = `Adding ${done} of ${files.length} ...`; };
   count();
-  await upload(files, photo => {
+  await upload(files, (photo, number) => {
     done += 1;
-    add(photo);
+    add({...photo, place: first + number});
     count();
   }, (name, error) => refused.push(error.status === 415 ? "" : error.message));
   const others = refused.filter(message => !message).length;
@@ -125,7 +129,7 @@ function restore() {
       else field.checked = field.value === value;
     }
   }
-  kept.photos.forEach(thumbnail);
+  strip.replaceChildren(...kept.photos.map(thumbnail));
   if (kept.job) followJob();
   draw();
   preview();
