@@ -58,11 +58,16 @@ def find_style(style: str) -> Path:
         if not path.is_file():
             raise StyleFileError(f"no style file {style}", "`stylize styles` lists what there is")
         return path
+    return find_named_style(style)
+
+
+def find_named_style(name: str) -> Path:
+    """As `find_style`, for a name that comes from elsewhere and must never be used as a path."""
     known = style_files()
-    if style in known:
-        return known[style]
-    hint = suggest(style, known, "`stylize styles` lists what there is")
-    raise StyleFileError(f"no style named {style!r}", hint)
+    if name not in known:
+        hint = suggest(name, known, "`stylize styles` lists what there is")
+        raise StyleFileError(f"no style named {name!r}", hint)
+    return known[name]
 
 
 def find_base(name: str) -> Path:
@@ -75,12 +80,7 @@ def find_base(name: str) -> Path:
 
 def find_named_base(name: str) -> Path:
     """As `find_base`, for a name that comes from a file and must never be used as a path."""
-    if name == BASE:
-        return _shipped_base()
-    known = style_files()
-    if name not in known:
-        raise StyleFileError(f"no style named {name!r}", "`stylize styles` lists what there is")
-    return known[name]
+    return _shipped_base() if name == BASE else find_named_style(name)
 
 
 def _shipped_base() -> Path:

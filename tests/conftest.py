@@ -113,15 +113,18 @@ def style_picture(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture
-def style_file(tmp_path: Path) -> Path:
+def write_style(path: Path) -> Path:
     """A small style with seeded random weights."""
-    path = tmp_path / "tiny.safetensors"
     torch.manual_seed(0)
     picture = StylePicture("A Picture", "A. Painter", "1900", "public domain", "0" * 64)
     header = StyleHeader("tiny", TINY, TrainConfig(steps=100, size=256), [picture])
     save_style(path, build_network(TINY).state_dict(), header)
     return path
+
+
+@pytest.fixture
+def style_file(tmp_path: Path) -> Path:
+    return write_style(tmp_path / "tiny.safetensors")
 
 
 @pytest.fixture(scope="session")

@@ -27,8 +27,12 @@ MAY_IMPORT = {
     "consistency": {
         *(VOCABULARY, "photos", "network", "objective", "style", "training", "batch"),
     },
+    "page": {
+        *(VOCABULARY, "photos", "network", "style", "training", "batch"),
+    },
     "cli": {
         *(VOCABULARY, "photos", "network", "style", "training", "batch", "consistency", "export"),
+        "page",
     },
     COMMAND: {"cli"},
 }

@@ -36,6 +36,9 @@ def test_contents(wheel):
         for path in (ROOT / folder).iterdir():
             assert f"stylize/{folder}/{path.name}" in names
     assert {"stylize/py.typed", "stylize/consistency/report.html.jinja"} <= names
+    assert "stylize/page/page.html.jinja" in names
+    for path in (ROOT / "stylize" / "page" / "static").iterdir():
+        assert f"stylize/page/static/{path.name}" in names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "samples/"))]
 
 

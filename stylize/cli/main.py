@@ -10,7 +10,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from stylize import __version__
-from stylize.cli import apply, audit, export, import_model, info, job, styles, train
+from stylize.cli import apply, audit, export, import_model, info, job, page, styles, train
 from stylize.cli.options import WRONG_USAGE
 from stylize.cli.terminal import FIRST, guard_streams, print_error
 from stylize.errors import StylizeError
@@ -35,6 +35,7 @@ app.command(epilog=styles.EPILOG)(styles.styles)
 app.command(epilog=styles.VERIFY_EPILOG)(styles.verify)
 app.command(epilog=export.EPILOG)(export.export)
 app.command("import", epilog=import_model.EPILOG)(import_model.import_model)
+app.command(epilog=page.EPILOG)(page.page)
 app.command(epilog=info.EPILOG)(info.info)
 
 
