@@ -14,7 +14,6 @@ from stylize.assets import find_style
 from stylize.batch.apply import apply
 from stylize.batch.tasks import dry_run, prepare
 from stylize.config import LOCAL
-from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
 from stylize.consistency.report import REPORT, write_report
@@ -28,11 +27,8 @@ def check_job(brand: Brand) -> Iterator[events.VariantPlanned]:
     """What the job would do, without doing it.
 
     Raises:
-        UsageError: a style or an input is missing, outputs would lie among the inputs, or a
-            package for audits is not installed.
+        UsageError: a style or an input is missing, or outputs would lie among the inputs.
     """
-    if brand.limits is not None:
-        need_colours()
     for name, style in brand.styles.items():
         for variant in brand.variants:
             folder = brand.folder(name, variant.name)
@@ -53,8 +49,6 @@ def run_job(
     Raises UsageError: as `check_job`, or another run is writing into the outputs.
     """
     started = time.monotonic()
-    if brand.limits is not None:
-        need_colours()
     for name, style in brand.styles.items():
         for variant in brand.variants:
             prepare(style, brand.inputs, brand.folder(name, variant.name), variant.config)
