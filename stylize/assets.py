@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from stylize.errors import StyleFileError, UsageError, suggest
+from stylize.files import is_file
 
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
@@ -34,10 +35,20 @@ def check_name(name: str) -> str:
 def style_files() -> dict[str, Path]:
     """Name -> file of all styles; a local style wins over a shipped one of the same name."""
     return {
-        path.name.removesuffix(SUFFIX): path
+        style_name(path): path
         for folder in (shipped("models"), LOCAL_STYLES)
         for path in sorted(folder.glob("*" + SUFFIX))
     }
+
+
+def style_name(path: Path) -> str:
+    """The name of the style in that file."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def split_styles(text: str) -> list[str]:
+    """Names and files of styles with commas between them; a file may have commas in its name."""
+    return [text] if is_file(text) else text.split(",")
 
 
 def find_style(style: str) -> Path:

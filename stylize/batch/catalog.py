@@ -14,9 +14,9 @@ from typing import Any
 
 from stylize.batch.ahead import in_order
 from stylize.batch.listing import Listing, find_inputs
-from stylize.batch.manifest import Manifest, State
+from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.object_manifest import ObjectManifest
-from stylize.batch.plan import Job, changes_format, choose_place, folded
+from stylize.batch.plan import Job, changes_format, choose_place, folded, names_picture
 from stylize.batch.tasks import (
     Recipe,
     Task,
@@ -73,6 +73,9 @@ class Catalog:
 
         Raises UsageError as `make_plan`, or if a store cannot be listed.
         """
+        if names_picture(self.output):
+            reason = f"{self.output} names one picture, which works without object stores only"
+            raise UsageError(reason, "give --output a folder")
         if isinstance(self.output, Path) and self.output.exists() and not self.output.is_dir():
             raise UsageError(f"{self.output} is a file", "give --output a folder")
         given = list(find_inputs(inputs, listed))
@@ -99,7 +102,7 @@ class Catalog:
             )
         self._settle(entries, style)
 
-    def check(self, manifest: Manifest | ObjectManifest, recipe: Recipe) -> Iterator[int]:
+    def check(self, manifest: Records, recipe: Recipe) -> Iterator[int]:
         """Find the state of every output; yields how many are known so far."""
 
         def states(tasks: list[Task]) -> list[tuple[str, bytes]]:
@@ -151,7 +154,7 @@ class Catalog:
                 return
             after = rows[-1][0]
 
-    def _state(self, task: Task, manifest: Manifest | ObjectManifest, recipe: Recipe) -> State:
+    def _state(self, task: Task, manifest: Records, recipe: Recipe) -> State:
         state = manifest.state(task.job, task.mask, recipe.style, recipe.options)
         if self.config.overwrite and state is not State.NEW:
             return State.STALE
@@ -302,7 +305,7 @@ def dry_run(
     files. Raises UsageError where `apply` would."""
     with closing(Catalog(output, config)) as catalog:
         recipe = yield from prepare_catalog(catalog, style, inputs, listed)
-        manifest: AbstractContextManager[Manifest | ObjectManifest]
+        manifest: AbstractContextManager[Records]
         if isinstance(output, Url):
             manifest = ObjectManifest.opened(output)
         else:

@@ -12,8 +12,7 @@ from functools import partial
 import torch
 
 from stylize.batch.fetcher import fetch
-from stylize.batch.manifest import Manifest
-from stylize.batch.object_manifest import ObjectManifest
+from stylize.batch.manifest import Records
 from stylize.batch.painter import Painter
 from stylize.batch.reader import Reader, Work
 from stylize.batch.tasks import Recipe, Task
@@ -41,7 +40,7 @@ class Pipeline:
     def __init__(
         self,
         style: Style,
-        manifest: Manifest | ObjectManifest,
+        manifest: Records,
         recipe: Recipe,
         config: ApplyConfig,
         photos: int,

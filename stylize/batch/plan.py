@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from stylize.config import ApplyConfig
+from stylize.assets import find_style, style_name
+from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import (
     FORMATS,
@@ -70,14 +71,22 @@ def make_plan(
     becomes PNG. Where names collide, the photo that keeps its format keeps its name, and the
     others add their old suffix (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
 
+    Where `output` names a picture (`names_picture`), it is that of the only photo.
+
     Raises:
         UsageError: an input is missing, there is no photo, `output` is a file or inside an input
-            folder, a photo would be overwritten, or `config.name` gives no valid file name.
+            folder, a photo would be overwritten, `config.name` gives no valid file name, or
+            `output` names a picture that is there already, of another format than
+            `config.format`, or for more than one photo.
     """
+    entries = list(find_entries(inputs, listed))
+    if names_picture(output):
+        return _plan_single(entries, output, config)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
-    entries = list(find_entries(inputs, listed))
     folders = [entry for entry, _ in entries if is_folder(entry)]
+    if len(entries) == 1 and not folders and not output.exists():
+        _refuse_unknown_suffix(output)
     for folder in folders:
         if is_inside(output, folder):
             raise UsageError(
@@ -106,6 +115,40 @@ def make_plan(
                     "choose another output folder",
                 )
     return Plan(jobs, ignored, tuple(shut))
+
+
+def names_picture(output: Location) -> bool:
+    """Whether an output is one picture, by its suffix, and not a folder of that name."""
+    is_picture = output.suffix.lower() in FORMATS
+    return is_picture and not (isinstance(output, Path) and is_folder(output))
+
+
+def _plan_single(entries: Sequence[tuple[Path, Path]], output: Path, config: ApplyConfig) -> Plan:
+    if len(entries) != 1 or is_folder(entries[0][0]):
+        hint = "give --output a folder, or one photo as the input"
+        raise UsageError(f"{output} names one picture, and the input is not one photo", hint)
+    kind = FORMATS[output.suffix.lower()]
+    if config.format != KEEP and FORMATS[f".{config.format}"] != kind:
+        raise UsageError(
+            f"--output {output} and --format {config.format} exclude each other",
+            "leave out --format, or give --format keep: the name decides",
+        )
+    ((photo, base),) = entries
+    job = Job(photo, photo.relative_to(base), output, Path(output.name))
+    _refuse_overwriting([job], {os.path.realpath(photo)})
+    if os.path.lexists(output) and not config.overwrite:
+        raise UsageError(f"{output} exists", "choose another --output; --overwrite replaces it")
+    return Plan((job,), 0, ())
+
+
+def _refuse_unknown_suffix(output: Path) -> None:
+    """A single photo's `result.psd` is meant to be a picture; `painted.v2` may be a folder."""
+    suffix = output.suffix.lower()
+    if suffix in READABLE or suffix[1:].isalpha():
+        raise UsageError(
+            f"{output}: no picture can be written as {suffix}",
+            "end it in .jpg, .png or .webp; make the folder first if you want one of that name",
+        )
 
 
 def _find_all(
@@ -174,6 +217,26 @@ def choose_place(origin: Path, config: ApplyConfig, style: str, taken: Names) ->
     return place
 
 
+def style_folders(styles: Sequence[str], output: Location) -> list[tuple[str, Location]]:
+    """Each style (a name or a path) with its output: `output` itself for a single one, otherwise
+    the folder below it that has the style's name.
+
+    Raises UsageError: there is no such style, two have the same name, or `output` names a picture.
+    """
+    if len(styles) == 1:
+        return [(styles[0], output)]
+    if names_picture(output):
+        raise UsageError(
+            f"{output} names one picture, and there are {len(styles)} styles",
+            "give --output a folder",
+        )
+    names = [style_name(find_style(style)) for style in styles]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two styles are called {name}", "give each style once")
+    return [(style, output / name) for style, name in zip(styles, names, strict=True)]
+
+
 def changes_format(origin: Path, kind: str) -> bool:
     """Whether the output has another format; then the photo is second in the choice of names."""
     return FORMATS.get(origin.suffix.lower()) != FORMATS[_suffix(origin, kind).lower()]
@@ -189,7 +252,7 @@ def _stems(origin: Path) -> Iterator[str]:
 
 
 def _suffix(origin: Path, kind: str) -> str:
-    if kind != "keep":
+    if kind != KEEP:
         return f".{kind}"
     return origin.suffix if origin.suffix.lower() in FORMATS else ".png"
 
@@ -218,5 +281,5 @@ def _refuse_overwriting(jobs: Sequence[Job], photos: set[str]) -> None:
         if os.path.realpath(job.target) in photos:
             raise UsageError(
                 f"{job.target} is a photo to be stylized and would be overwritten",
-                "choose another output folder",
+                "choose another --output",
             )

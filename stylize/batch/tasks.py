@@ -10,9 +10,10 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stylize.assets import SUFFIX, find_style
-from stylize.batch.manifest import Manifest, State
-from stylize.batch.plan import Job, Plan, make_plan
+from stylize.assets import find_style, style_name
+from stylize.batch.manifest import Manifest, Records, State
+from stylize.batch.plan import Job, Plan, make_plan, names_picture
+from stylize.batch.single_output import SingleOutput
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
@@ -110,7 +111,8 @@ def dry_run(
 ) -> tuple[Plan, list[Task]]:
     """What `apply` would do, without doing it; raises UsageError where `apply` would."""
     plan, recipe = prepare(style, inputs, output, config, listed)
-    return plan, list_tasks(plan, Manifest(output), recipe, config)
+    records: Records = SingleOutput(output) if names_picture(output) else Manifest(output)
+    return plan, list_tasks(plan, records, recipe, config)
 
 
 def prepare(
@@ -137,7 +139,7 @@ def prepare(
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     """Raises StyleFileError if there is no such style."""
     path = find_style(style)
-    return Recipe(path.name.removesuffix(SUFFIX), digest(path), config.recipe())
+    return Recipe(style_name(path), digest(path), config.recipe())
 
 
 def anchors_every(photos: int) -> int:
@@ -177,7 +179,7 @@ def _find_anchor(text: str) -> Location:
     return found
 
 
-def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
+def list_tasks(plan: Plan, manifest: Records, recipe: Recipe, config: ApplyConfig) -> list[Task]:
     """A task for every job of the plan; `config.overwrite` makes every existing output stale."""
 
     def task(job: Job) -> Task:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import LOCAL_STYLES, SUFFIX
+from stylize.assets import LOCAL_STYLES, SUFFIX, style_name
 from stylize.config import ApplyConfig, Look
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
@@ -126,7 +126,7 @@ def read_brand(path: Path) -> Brand:
 def _style(path: Path, style: str) -> tuple[str, str]:
     """A style's name, and its path relative to the job file if it is a file or a local style."""
     if style.endswith(SUFFIX) or "/" in style:
-        return Path(style).name.removesuffix(SUFFIX), str(path.parent / style)
+        return style_name(Path(style)), str(path.parent / style)
     trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
     return style, str(trained) if is_file(trained) else style
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
-from stylize.assets import SUFFIX, find_style
+from stylize.assets import find_style, style_name
 from stylize.errors import StylizeError, UsageError, install
 from stylize.events import Event, FileWritten, PartChecked
 from stylize.export.programs import Part, parts, trace
@@ -49,7 +49,7 @@ def export(
         _need_onnx()
     path = find_style(style)
     network, header = load_network(path)
-    name = path.name.removesuffix(SUFFIX)
+    name = style_name(path)
     found = parts(network)
     targets = [output / ".".join(filter(None, (name, part.name, kind))) for part in found]
     for target in targets:
