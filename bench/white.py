@@ -25,7 +25,7 @@ from skimage.color import deltaE_ciede2000
 
 from stylize import load_style
 from stylize.assets import style_files
-from stylize.consistency.appearance import to_lab
+from stylize.consistency.appearance import lab_of
 from stylize.photos.decoder import read_photo
 
 PRODUCTS = (
@@ -69,7 +69,7 @@ def on_white(path: Path) -> Image.Image:
 def unevenness(picture: Image.Image) -> tuple[float, float]:
     """The two figures of a stylized square."""
     cells = SIDE // CELL
-    lab = to_lab(picture).reshape(cells, CELL, cells, CELL, 3).mean(axis=(1, 3))
+    lab = lab_of(picture).reshape(cells, CELL, cells, CELL, 3).mean(axis=(1, 3))
     ground = np.ones((cells, cells), bool)
     product = slice(cells // 4 - 1, -(cells // 4 - 1))
     ground[product, product] = False

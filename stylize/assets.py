@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from stylize.errors import StyleFileError, UsageError, suggest
+from stylize.files import is_file
 
 SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
@@ -46,6 +47,11 @@ def style_files() -> dict[str, Path]:
         for folder in (shipped("models"), LOCAL_STYLES)
         for path in sorted(folder.glob("*" + SUFFIX))
     }
+
+
+def split_styles(text: str) -> list[str]:
+    """Names and files of styles with commas between them; a file may have commas in its name."""
+    return [text] if is_file(text) else text.split(",")
 
 
 def find_style(style: str) -> Path:

@@ -18,7 +18,8 @@ ARCHITECTURES = (DRAFT_REVISE, "quarter", "johnson")
 TRAINING_SIZES = {DRAFT_REVISE: (320, 160), "quarter": (256, 512), "johnson": (256, 512)}
 PRECISIONS = (AUTO, "fp32", "bf16")
 ENGINES = (LOCAL, RAY) = ("local", "ray")
-OUTPUT_FORMATS = ("keep", "jpg", "png", "webp", "avif", "heic", "tiff")
+KEEP = "keep"  # the photo's own format
+OUTPUT_FORMATS = (KEEP, "jpg", "png", "webp", "avif", "heic", "tiff")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 LEAST_SIZE = 32  # pixels, of a training crop
 STATISTICS = ("exact", "thumbnail")
@@ -266,7 +267,7 @@ class ApplyConfig(Settings):
     anchor_floor: float = option(
         0.1, "Smallest variance, as a share of the anchor's, from 0 to 1.", LOOK, least=0, most=1
     )
-    format: str = option("keep", f"{', '.join(OUTPUT_FORMATS)}.", FILES, choices=OUTPUT_FORMATS)
+    format: str = option(KEEP, f"{', '.join(OUTPUT_FORMATS)}.", FILES, choices=OUTPUT_FORMATS)
     quality: int | None = option(
         None, "1 to 100: JPEG (default 95), WebP (95), AVIF, HEIC (90).", FILES, least=1, most=100
     )

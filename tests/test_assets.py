@@ -1,6 +1,6 @@
 import pytest
 
-from stylize.assets import check_name, find_style, shipped, style_files
+from stylize.assets import check_name, find_style, shipped, split_styles, style_files
 from stylize.errors import StyleFileError, UsageError
 
 
@@ -28,6 +28,12 @@ def test_a_path_is_taken_as_it_is(style_file):
 def test_a_missing_path_is_an_error(style):
     with pytest.raises(StyleFileError, match="no style file"):
         find_style(style)
+
+
+def test_commas_part_styles_but_not_the_name_of_a_file(style_file):
+    assert split_styles("ink,woodblock") == ["ink", "woodblock"]
+    odd = style_file.rename(style_file.with_name("red, blue.safetensors"))
+    assert split_styles(str(odd)) == [str(odd)]
 
 
 def test_a_local_style_wins_over_a_shipped_one(tmp_path, monkeypatch, style_file):

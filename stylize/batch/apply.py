@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 import torch
@@ -10,10 +10,13 @@ import torch
 from stylize import events
 from stylize.batch.catalog import Catalog, prepare_catalog
 from stylize.batch.fetcher import copy_here
-from stylize.batch.manifest import Manifest, State
+from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.object_manifest import ObjectManifest
 from stylize.batch.pipeline import Pipeline
+from stylize.batch.places import names_picture
+from stylize.batch.plan import style_folders
 from stylize.batch.ray_pipeline import RayPipeline, connected
+from stylize.batch.single_output import SingleOutput
 from stylize.batch.tasks import Recipe, Todo, list_tasks, prepare, uses_stores
 from stylize.batch.writer import FOREIGN
 from stylize.config import LOCAL, ApplyConfig
@@ -31,7 +34,8 @@ def apply(
     listed: Sequence[Location] = (),
     read: Sequence[Path] = (),
 ) -> Iterator[events.Event]:
-    """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`.
+    """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`,
+    or a single one into the picture that `output` names.
 
     `style` is a name or a path. Photos and folders may be objects and prefixes in stores, too
     (`files.locate` makes them of URLs). Yields `PhotosListed` and `PhotosCompared` while stores are
@@ -61,10 +65,41 @@ def apply(
     found = [Path(place) for place in listed]
     plan, recipe = prepare(style, paths, Path(output), config, found, read)
     loaded = _load(style, config)
-    make_folder(Path(output))
-    with Manifest.locked(Path(output)) as manifest:
+    with _locked(output) as manifest:
         todo = Todo(plan, list_tasks(plan, manifest, recipe, config))
         yield from _run(todo, recipe, loaded, manifest, output, config)
+
+
+def apply_styles(
+    styles: Sequence[str],
+    inputs: Sequence[Location],
+    output: Location,
+    config: ApplyConfig,
+    listed: Sequence[Location] = (),
+    read: Sequence[Path] = (),
+) -> Iterator[events.Event]:
+    """`apply` for each style, one after the other, into the folder below `output` that has its
+    name; for a single style, into `output` itself.
+
+    Yields the events of `apply` for each. If one stops early, no other begins, and a `Note` says
+    so.
+
+    Raises UsageError: as `apply`, before anything is written, or two styles have the same name.
+    """
+    folders = style_folders(styles, output)
+    if len(folders) > 1:
+        for style, folder in folders:
+            if not uses_stores(inputs, folder, config, listed):
+                paths = [[Path(place) for place in places] for places in (inputs, listed)]
+                prepare(style, paths[0], Path(folder), config, paths[1], read)
+            _load(style, config)
+    while folders:
+        style, folder = folders.pop(0)
+        for event in apply(style, inputs, folder, config, listed, read):
+            yield event
+        if folders and isinstance(event, events.ApplyDone) and event.stopped:
+            yield events.Note(f"not begun: {', '.join(left.name for _, left in folders)}")
+            return
 
 
 def _load(name: str, config: ApplyConfig) -> Style:
@@ -75,9 +110,12 @@ def _load(name: str, config: ApplyConfig) -> Style:
     return style
 
 
-def _locked(output: Location) -> AbstractContextManager[Manifest | ObjectManifest]:
+def _locked(output: Location) -> AbstractContextManager[Records]:
     if isinstance(output, Url):
         return ObjectManifest.locked(output)
+    if names_picture(output):
+        make_folder(output.parent)
+        return nullcontext(SingleOutput(output))
     make_folder(output)
     return Manifest.locked(output)
 
@@ -86,7 +124,7 @@ def _run(
     todo: Todo | Catalog,
     recipe: Recipe,
     style: Style,
-    manifest: Manifest | ObjectManifest,
+    manifest: Records,
     output: Location,
     config: ApplyConfig,
 ) -> Iterator[events.Event]:
@@ -109,7 +147,7 @@ def _painted(
     pipeline: Pipeline | RayPipeline,
     todo: Todo | Catalog,
     recipe: Recipe,
-    manifest: Manifest | ObjectManifest,
+    manifest: Records,
     output: Location,
 ) -> Iterator[events.Event]:
     pending, current = todo.count(State.NEW, State.STALE), todo.count(State.CURRENT)

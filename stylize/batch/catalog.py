@@ -15,10 +15,16 @@ from typing import Any
 from stylize.batch.ahead import in_order
 from stylize.batch.guard import Guard
 from stylize.batch.listing import Listing, find_inputs
-from stylize.batch.manifest import Manifest, State
+from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.names import Names
 from stylize.batch.object_manifest import ObjectManifest
-from stylize.batch.places import changes_format, choose_place, folded, refuse_twins
+from stylize.batch.places import (
+    changes_format,
+    choose_place,
+    folded,
+    names_picture,
+    refuse_twins,
+)
 from stylize.batch.plan import Job, find_mask, mask_places
 from stylize.batch.tasks import Recipe, Task, also_read, anchors_every, make_recipe, with_anchors
 from stylize.config import ApplyConfig
@@ -74,6 +80,9 @@ class Catalog:
         `read` is what the run reads beside photos and masks. Raises UsageError as `make_plan`, or
         if a store cannot be listed.
         """
+        if names_picture(self.output):
+            reason = f"{self.output} names one picture, which works without object stores only"
+            raise UsageError(reason, "give --output a folder")
         if isinstance(self.output, Path) and self.output.exists() and not self.output.is_dir():
             raise UsageError(f"{self.output} is a file", "give --output a folder")
         given = list(find_inputs(inputs, listed))
@@ -103,7 +112,7 @@ class Catalog:
                 guard.reads(self._files())
         self._settle(guard, style)
 
-    def check(self, manifest: Manifest | ObjectManifest, recipe: Recipe) -> Iterator[int]:
+    def check(self, manifest: Records, recipe: Recipe) -> Iterator[int]:
         """Find the state of every output; yields how many are known so far."""
 
         def states(tasks: list[tuple[Key, Task]]) -> list[tuple[str, bytes, int]]:
@@ -157,7 +166,7 @@ class Catalog:
                 return
             after = rows[-1][:2]
 
-    def _state(self, task: Task, manifest: Manifest | ObjectManifest, recipe: Recipe) -> State:
+    def _state(self, task: Task, manifest: Records, recipe: Recipe) -> State:
         state = manifest.state(task.job, task.mask, recipe.style, recipe.options)
         if self.config.overwrite and state is not State.NEW:
             return State.STALE
@@ -291,7 +300,7 @@ def dry_run(
     files. Raises UsageError where `apply` would."""
     with closing(Catalog(output, config)) as catalog:
         recipe = yield from prepare_catalog(catalog, style, inputs, listed, read)
-        manifest: AbstractContextManager[Manifest | ObjectManifest]
+        manifest: AbstractContextManager[Records]
         if isinstance(output, Url):
             manifest = ObjectManifest.opened(output)
         else:

@@ -19,7 +19,7 @@ from enum import StrEnum
 from gzip import GzipFile
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from filelock import FileLock, Timeout
 
@@ -117,10 +117,23 @@ def is_current(
         return False
 
 
+class Records(Protocol):
+    """What a run knows of its output, and how it writes there."""
+
+    writers: int  # threads that wait for a store beside those that work
+    scratch: Path  # for files that are not complete yet
+
+    def state(
+        self, job: Job, mask: Location | None, style: str, options: dict[str, Any]
+    ) -> State: ...
+    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool: ...
+    def write_failures(self, failures: Sequence[PhotoFailed]) -> Location | None: ...
+
+
 class Manifest:
     """The records of one output folder. Threads may add records at the same time."""
 
-    writers = 0  # threads that wait for a store beside those that work
+    writers = 0
 
     def __init__(self, output: Path) -> None:
         self.folder = output / STATE_FOLDER

@@ -86,8 +86,9 @@ class Painter:
                 yield work, own, seconds
             return
         # Outside of `except`, the error no longer keeps its tensors alive.
-        if self.style.compute.device.type == "cuda":
-            torch.cuda.empty_cache()
+        device = self.style.compute.device
+        if device.type != "cpu":
+            torch.get_device_module(device).empty_cache()
         fewer = min(at_once, len(frames)) // 2
         middle = len(batch) // 2
         if middle:

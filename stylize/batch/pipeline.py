@@ -12,14 +12,14 @@ from functools import partial
 import torch
 
 from stylize.batch.fetcher import fetch
-from stylize.batch.manifest import Manifest
-from stylize.batch.object_manifest import ObjectManifest
+from stylize.batch.manifest import Records
 from stylize.batch.painter import Painter
 from stylize.batch.reader import Reader, Work
 from stylize.batch.tasks import Recipe, Task
 from stylize.batch.writer import Outcome, Writer, Written, collect
 from stylize.config import ApplyConfig
 from stylize.events import Backend, PhotoBegun, PhotoFailed
+from stylize.network.device import has_own_memory
 from stylize.network.memory import make_budget
 from stylize.style import Style
 
@@ -40,7 +40,7 @@ class Pipeline:
     def __init__(
         self,
         style: Style,
-        manifest: Manifest | ObjectManifest,
+        manifest: Records,
         recipe: Recipe,
         config: ApplyConfig,
         photos: int,
@@ -50,14 +50,17 @@ class Pipeline:
         self.style = style
         self.config = config
         self.threads = torch.get_num_threads()
-        on_gpu = style.compute.device.type == "cuda"
-        self.workers = MOST_AT_ONCE if on_gpu else min(MOST_AT_ONCE, self.threads, max(1, photos))
-        self.budget = make_budget(config.max_memory, style.compute.device)
+        device = style.compute.device
+        on_cpu = device.type == "cpu"
+        self.workers = min(MOST_AT_ONCE, self.threads, max(1, photos)) if on_cpu else MOST_AT_ONCE
+        self.budget = make_budget(config.max_memory, device)
         # For a store that makes threads wait; a folder is written to by the workers.
         self._writer = Writer(manifest, overwrite=config.overwrite)
+        # Where the network works in the host's memory, all workers may need it at the same time.
+        at_once = 1 if has_own_memory(device) else self.workers
         # Cores that a GPU leaves idle decode.
-        share, ahead = (1, self.workers) if on_gpu else (self.workers, 1)
-        self._reader = Reader(style, config, self.budget, share, ahead)
+        ahead = 1 if on_cpu else self.workers
+        self._reader = Reader(style, config, self.budget, at_once, ahead)
         self._painter = Painter(style, recipe, config, self.budget, manifest.scratch)
         self._failed = False
 

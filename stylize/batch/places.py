@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stylize.config import ApplyConfig
+from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import FORMATS, Location
+from stylize.files import FORMATS, Location, is_folder
 
 STATE_FOLDER = ".stylize"  # in the output folder: the manifest and its lock
 MAX_NAME_BYTES = 255  # of a file name, on almost every file system
@@ -59,6 +59,12 @@ def choose_place(
     return place
 
 
+def names_picture(output: Location) -> bool:
+    """Whether an output is one picture, by its suffix, and not a folder of that name."""
+    is_picture = output.suffix.lower() in FORMATS
+    return is_picture and not (isinstance(output, Path) and is_folder(output))
+
+
 def changes_format(origin: Path, kind: str) -> bool:
     """Whether the output has another format; then the photo is second in the choice of names."""
     return FORMATS.get(origin.suffix.lower()) != FORMATS[_suffix(origin, kind).lower()]
@@ -87,7 +93,7 @@ def refuse_twins(twins: Iterator[tuple[Path, Sequence[Location]]]) -> None:
 
 
 def _suffix(origin: Path, kind: str) -> str:
-    if kind != "keep":
+    if kind != KEEP:
         return f".{kind}"
     return origin.suffix if origin.suffix.lower() in FORMATS else ".png"
 

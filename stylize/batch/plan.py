@@ -5,11 +5,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stylize.assets import find_style, style_name
 from stylize.batch.guard import Guard
-from stylize.batch.places import changes_format, choose_place, folded, refuse_twins
-from stylize.config import ApplyConfig
+from stylize.batch.places import (
+    changes_format,
+    choose_place,
+    folded,
+    names_picture,
+    refuse_twins,
+)
+from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import READABLE, Location, find_photos, is_file, is_folder
+from stylize.files import FORMATS, READABLE, Location, find_photos, is_file, is_folder
 
 
 @dataclass(frozen=True)
@@ -51,18 +58,25 @@ def make_plan(
     becomes PNG. Where names collide, the photo that keeps its format keeps its name, and the
     others add their old suffix (`a.jpg`, `a.png` -> `a.jpg`, `a.png.jpg`).
 
-    `read` are other files that the run reads.
+    Where `output` names a picture (`names_picture`), it is that of the only photo. `read` are other
+    files that the run reads.
 
     Raises:
         UsageError: an input is missing, there is no photo, `output` is a file or inside a folder
             that is read, something that is read would be overwritten, photos of several inputs
-            want one name without `config.numbered`, or `config.name` gives no valid file name.
+            want one name without `config.numbered`, `config.name` gives no valid file name, or
+            `output` names a picture that is there already, of another format than
+            `config.format`, or for more than one photo.
     """
+    entries = list(find_entries(inputs, listed))
+    if names_picture(output):
+        return _plan_single(entries, output, config, read)
     if output.exists() and not output.is_dir():
         raise UsageError(f"{output} is a file", "give --output a folder")
-    entries = list(find_entries(inputs, listed))
     folders = [entry for entry, _ in entries if is_folder(entry)]
-    guard = Guard(output, [*folders, *([Path(config.masks)] if config.masks else [])])
+    if len(entries) == 1 and not folders and not output.exists():
+        _refuse_unknown_suffix(output)
+    guard = Guard(output, [*folders, *_mask_folders(config)])
     photos, ignored, shut = _find_all(entries)
     if not photos and not shut:
         names = ", ".join(str(entry) for entry, _ in entries)
@@ -82,6 +96,45 @@ def make_plan(
     for job in jobs:
         guard.check(job.target)
     return Plan(jobs, ignored, tuple(shut))
+
+
+def _plan_single(
+    entries: Sequence[tuple[Path, Path]],
+    output: Path,
+    config: ApplyConfig,
+    read: Iterable[Location],
+) -> Plan:
+    if len(entries) != 1 or is_folder(entries[0][0]):
+        hint = "give --output a folder, or one photo as the input"
+        raise UsageError(f"{output} names one picture, and the input is not one photo", hint)
+    kind = FORMATS[output.suffix.lower()]
+    if config.format != KEEP and FORMATS[f".{config.format}"] != kind:
+        raise UsageError(
+            f"--output {output} and --format {config.format} exclude each other",
+            "leave out --format, or give --format keep: the name decides",
+        )
+    ((photo, base),) = entries
+    job = Job(photo, photo.relative_to(base), output, Path(output.name))
+    guard = Guard(output.parent, _mask_folders(config))
+    guard.reads([photo, find_mask(job.origin, config.masks), *read])
+    guard.check(output)
+    if os.path.lexists(output) and not config.overwrite:
+        raise UsageError(f"{output} exists", "choose another --output; --overwrite replaces it")
+    return Plan((job,), 0, ())
+
+
+def _mask_folders(config: ApplyConfig) -> list[Path]:
+    return [] if config.masks is None else [Path(config.masks)]
+
+
+def _refuse_unknown_suffix(output: Path) -> None:
+    """A single photo's `result.psd` is meant to be a picture; `painted.v2` may be a folder."""
+    suffix = output.suffix.lower()
+    if suffix in READABLE or suffix[1:].isalpha():
+        raise UsageError(
+            f"{output}: no picture can be written as {suffix}",
+            "end it in .jpg, .png or .webp; make the folder first if you want one of that name",
+        )
 
 
 def _find_all(
@@ -154,3 +207,23 @@ def find_mask(origin: Path, folder: str | None) -> Path | None:
 def mask_places(origin: Path) -> tuple[Path, ...]:
     """Where the mask of a photo may be, below the folder of the masks."""
     return origin.with_suffix(".png"), origin.with_name(origin.name + ".png"), origin
+
+
+def style_folders(styles: Sequence[str], output: Location) -> list[tuple[str, Location]]:
+    """Each style (a name or a path) with its output: `output` itself for a single one, otherwise
+    the folder below it that has the style's name.
+
+    Raises UsageError: there is no such style, two have the same name, or `output` names a picture.
+    """
+    if len(styles) == 1:
+        return [(styles[0], output)]
+    if names_picture(output):
+        raise UsageError(
+            f"{output} names one picture, and there are {len(styles)} styles",
+            "give --output a folder",
+        )
+    names = [style_name(find_style(style)) for style in styles]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"two styles are called {name}", "give each style once")
+    return [(style, output / name) for style, name in zip(styles, names, strict=True)]

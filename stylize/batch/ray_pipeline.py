@@ -17,8 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stylize.batch.manifest import Manifest
-from stylize.batch.object_manifest import ObjectManifest
+from stylize.batch.manifest import Records
 from stylize.batch.painter import Encoded
 from stylize.batch.pipeline import FAILED
 from stylize.batch.reader import first_line
@@ -96,7 +95,7 @@ class RayPipeline:
         self,
         style: Path,
         anchors: Sequence[Path],
-        manifest: Manifest | ObjectManifest,
+        manifest: Records,
         recipe: Recipe,
         config: ApplyConfig,
         photos: int,

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from stylize.assets import find_style, style_name
-from stylize.batch.manifest import Manifest, State
+from stylize.batch.manifest import Manifest, Records, State
+from stylize.batch.places import names_picture
 from stylize.batch.plan import Job, Plan, find_mask, make_plan
+from stylize.batch.single_output import SingleOutput
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
@@ -111,7 +113,8 @@ def dry_run(
 ) -> tuple[Plan, list[Task]]:
     """What `apply` would do, without doing it; raises UsageError where `apply` would."""
     plan, recipe = prepare(style, inputs, output, config, listed, read)
-    return plan, list_tasks(plan, Manifest(output), recipe, config)
+    records: Records = SingleOutput(output) if names_picture(output) else Manifest(output)
+    return plan, list_tasks(plan, records, recipe, config)
 
 
 def prepare(
@@ -187,7 +190,7 @@ def _find_anchor(text: str) -> Location:
     return found
 
 
-def list_tasks(plan: Plan, manifest: Manifest, recipe: Recipe, config: ApplyConfig) -> list[Task]:
+def list_tasks(plan: Plan, manifest: Records, recipe: Recipe, config: ApplyConfig) -> list[Task]:
     """A task for every job of the plan; `config.overwrite` makes every existing output stale."""
 
     def task(job: Job) -> Task:

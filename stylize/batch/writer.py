@@ -7,8 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 
-from stylize.batch.manifest import Manifest
-from stylize.batch.object_manifest import ObjectManifest
+from stylize.batch.manifest import Records
 from stylize.batch.painter import NO_SPACE, Encoded
 from stylize.batch.plan import Job
 from stylize.batch.reader import first_line
@@ -27,9 +26,7 @@ class Writer:
     `stopped` is the reason why nothing more can be written, if there is one.
     """
 
-    def __init__(
-        self, manifest: Manifest | ObjectManifest, *, overwrite: bool, threads: int = 0
-    ) -> None:
+    def __init__(self, manifest: Records, *, overwrite: bool, threads: int = 0) -> None:
         """Writes in as many threads as there are for a store that makes them wait, or at least in
         `threads`; with none, in the caller's."""
         self.manifest = manifest

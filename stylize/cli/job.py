@@ -11,9 +11,9 @@ from rich.table import Table
 
 from stylize import events
 from stylize.cli import terminal
-from stylize.cli.apply import print_outcome
 from stylize.cli.audit import print_audit
 from stylize.cli.options import SOME_FAILED, Json, interruptible
+from stylize.cli.progress import print_outcome
 from stylize.cli.terminal import ProgressBar, print_line, shown
 from stylize.config import LOCAL, ApplyConfig
 from stylize.consistency.job_file import read_brand, write_example
@@ -129,7 +129,9 @@ def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator
                     print_audit(console, event, audited, farthest=0)
                     audited = []
                 case events.JobDone():
-                    print_outcome(console, failed, [(p.target, p.warnings) for p in warned])
+                    reasons = [(photo.source, photo.reason) for photo in failed]
+                    warnings = [(photo.target, "; ".join(photo.warnings)) for photo in warned]
+                    print_outcome(console, reasons, warnings)
                     console.print(table)
                     _print_summary(console, event)
             yield event

@@ -76,6 +76,12 @@ def complete_style(incomplete: str) -> list[str]:
     return [name for name in style_files() if name.startswith(incomplete)]
 
 
+def complete_styles(incomplete: str) -> list[str]:
+    """As `complete_style`, for the last of several with commas between them."""
+    before, comma, last = incomplete.rpartition(",")
+    return [before + comma + name for name in complete_style(last)]
+
+
 Style = Annotated[
     str,
     typer.Argument(

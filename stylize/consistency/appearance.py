@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
-from stylize.errors import UsageError, install
 from stylize.objective.vgg import VGG16Features
 from stylize.objective.vgg_statistics import Statistics, channel_statistics
+from stylize.photos.color import ciede2000, to_lab
 from stylize.photos.masks import product_mask
 from stylize.photos.photo import Photo, to_tensor
 
@@ -36,14 +38,6 @@ class Appearance:
     statistics: Statistics
 
 
-def need_colours() -> None:
-    """Raises UsageError if scikit-image is not installed."""
-    try:
-        import skimage.color  # noqa: F401
-    except ImportError as error:
-        raise UsageError("measuring colours needs scikit-image", install("audit")) from error
-
-
 def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -> Appearance:
     """Measure a picture; transparent parts count as white.
 
@@ -60,7 +54,7 @@ def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -
         alpha = alpha.resize(_seen(photo.size), Image.Resampling.BOX)
     rgb = rgb.resize(_seen(photo.size), Image.Resampling.LANCZOS)
     mask = mask or product_mask(Photo(rgb, alpha))
-    lab = to_lab(rgb)
+    lab = lab_of(rgb)
     frame = lab[_frame(*lab.shape[:2])]
     edge = np.median(frame, axis=0)
     product = np.ones(lab.shape[:2], np.bool_)
@@ -88,23 +82,22 @@ def look_at(photo: Photo, vgg: VGG16Features, mask: Image.Image | None = None) -
     return Appearance({name: float(value) for name, value in measures.items()}, statistics)
 
 
-def to_lab(rgb: Image.Image) -> Plane:
+def lab_of(rgb: Image.Image) -> Plane:
     """(H, W, 3): lightness 0 to 100, green to red, blue to yellow."""
-    from skimage.color import rgb2lab
-
-    lab: Plane = rgb2lab(np.asarray(rgb) / 255.0)
+    lab: Plane = _sampled_lab(rgb, 1)[0].movedim(0, -1).numpy()
     return lab
 
 
 def color_difference(one: Image.Image, other: Image.Image) -> float:
-    """Mean CIEDE2000 (Sharma et al. 2005) between two RGB pictures of one size, sampled on a grid
-    in large ones: 1 is just visible side by side, 10 at a glance."""
-    from skimage.color import deltaE_ciede2000
-
+    """Mean CIEDE2000 between two RGB pictures of one size, sampled on a grid in large ones: 1 is
+    just visible side by side, 10 at a glance."""
     step = math.ceil(math.sqrt(one.width * one.height / ENOUGH))
-    labs = (to_lab(picture)[::step, ::step] for picture in (one, other))
-    difference: Plane = deltaE_ciede2000(*labs)  # type: ignore[no-untyped-call]
-    return float(difference.mean())
+    return float(ciede2000(_sampled_lab(one, step), _sampled_lab(other, step)).mean())
+
+
+def _sampled_lab(rgb: Image.Image, step: int) -> Tensor:
+    """(1, 3, H, W) of every so many-th pixel."""
+    return to_lab(to_tensor(rgb)[None, :, ::step, ::step].double())
 
 
 def stroke_scale(lightness: Plane) -> float:
@@ -113,10 +106,7 @@ def stroke_scale(lightness: Plane) -> float:
     2 pi times the standard deviation over that of the slope (Rice 1944, section 3.3), after a blur
     of FINE pixels is subtracted. For a sinusoid it is the sinusoid's wavelength.
     """
-    from skimage.filters import gaussian
-
-    blurred: Plane = gaussian(lightness, FINE, mode="reflect")  # type: ignore[no-untyped-call]
-    fine = lightness - blurred
+    fine = lightness - gaussian_filter(lightness, FINE)
     slope = np.mean(np.diff(fine, axis=0) ** 2) + np.mean(np.diff(fine, axis=1) ** 2)
     return 1.0 if slope < 1e-6 else max(1.0, 2 * math.pi * float(np.sqrt(fine.var() / slope)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from stylize.assets import find_style
 from stylize.batch.manifest import Manifest
 from stylize.config import STYLE_LAYERS, ApplyConfig
-from stylize.consistency.appearance import Appearance, look_at, need_colours
+from stylize.consistency.appearance import Appearance, look_at
 from stylize.errors import ImageError, StyleFileError, UsageError
 from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFailed, PhotoSeen
 from stylize.files import digest, find_photos, is_file, is_folder
@@ -82,7 +82,6 @@ def audit(
     Raises:
         UsageError: there are fewer than two photos, or the style has no statistics of its picture.
     """
-    need_colours()
     if not is_folder(folder):
         raise UsageError(f"no folder {folder}", "give a folder of photos")
     shut: list[OSError] = []

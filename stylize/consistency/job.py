@@ -16,7 +16,6 @@ from stylize.batch.apply import apply
 from stylize.batch.guard import Guard
 from stylize.batch.tasks import dry_run, prepare
 from stylize.config import LOCAL
-from stylize.consistency.appearance import need_colours
 from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
 from stylize.consistency.report import PICTURES, REPORT, write_report
@@ -31,8 +30,7 @@ def check_job(brand: Brand) -> Iterator[events.VariantPlanned]:
     """What the job would do, without doing it.
 
     Raises:
-        UsageError: a style or an input is missing, outputs would lie among the inputs, or a
-            package for audits is not installed.
+        UsageError: a style or an input is missing, or outputs would lie among the inputs.
     """
     read = _check(brand)
     for name, style in brand.styles.items():
@@ -106,7 +104,6 @@ def _check(brand: Brand) -> list[Path]:
     for name in brand.styles:
         folders = [brand.folder(name, variant.name) for variant in brand.variants]
         if brand.limits is not None:
-            need_colours()
             report = brand.output / name / REPORT_FOLDER
             folders += [report, report / PICTURES]
             _check_report(report, brand.output / name / AUDIT, inputs)

@@ -1,10 +1,13 @@
 """How much a style's pictures depend on the light in which photos were taken."""
 
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stylize.consistency.appearance import color_difference, need_colours
+import torch
+
+from stylize.batch.ahead import in_order
+from stylize.consistency.appearance import color_difference
 from stylize.consistency.audit import MOST_PIXELS
 from stylize.errors import ImageError, UsageError
 from stylize.events import AuditStarted, Event, LightingDone, LightingMeasured, PhotoFailed
@@ -13,7 +16,6 @@ from stylize.photos.decoder import read_photo
 from stylize.photos.lighting import LIGHTINGS, relight
 from stylize.photos.photo import Photo, to_picture, to_tensor
 from stylize.style import Style, load_style
-from stylize.training.content_photos import prefetch
 
 SIZE = 512  # pixels on the longest side
 
@@ -27,7 +29,6 @@ def light_spread(
 
     Raises UsageError: no photo can be read, or there is no such style.
     """
-    need_colours()
     if not is_folder(folder):
         raise UsageError(f"no folder {folder}", "give a folder of photos")
     photos, _, shut = find_photos(folder)
@@ -37,17 +38,12 @@ def light_spread(
     failures = [PhotoFailed(Path(error.filename), str(error.strerror)) for error in shut]
     yield from failures
     rows: list[LightingMeasured] = []
-    for path, reading in zip(
-        photos, prefetch(lambda path: read_photo(path, SIZE, MOST_PIXELS), photos, 2), strict=True
-    ):
-        try:
-            photo = reading.result()
-        except ImageError as error:
-            failures.append(PhotoFailed(path, str(error)))
-            yield failures[-1]
+    for event in _measured(photos, loaded):
+        if isinstance(event, PhotoFailed):
+            failures.append(event)
         else:
-            rows.append(measure_lights(path, photo, loaded))
-            yield rows[-1]
+            rows.append(event)
+        yield event
     if not rows:
         raise UsageError(f"no photo in {folder} can be read", "give a folder of photos")
     before, after = (
@@ -59,6 +55,25 @@ def light_spread(
         for when in ("before", "after")
     )
     yield LightingDone(len(rows), len(failures), spread, spread_before, before, after)
+
+
+def _measured(photos: Sequence[Path], style: Style) -> Iterator[LightingMeasured | PhotoFailed]:
+    """Each photo, in order. On a CPU every core takes a photo of its own: cores that share one
+    wait for each other in every layer, and for long where one of them is busy otherwise."""
+    threads = torch.get_num_threads()
+
+    def measure(path: Path) -> LightingMeasured | PhotoFailed:
+        torch.set_num_threads(1)
+        try:
+            photo = read_photo(path, SIZE, MOST_PIXELS)
+        except ImageError as error:
+            return PhotoFailed(path, str(error))
+        return measure_lights(path, photo, style)
+
+    try:
+        yield from in_order(measure, photos, threads)
+    finally:
+        torch.set_num_threads(threads)  # of threads that start from now on
 
 
 def measure_lights(path: Path, photo: Photo, style: Style) -> LightingMeasured:

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
-from stylize.batch.plan import folded
+from stylize.batch.places import folded
 from stylize.files import FORMATS, READABLE
 from stylize.page.refusals import UNSUPPORTED, RefusalError
 

@@ -1,4 +1,4 @@
-"""Colour: bit depth, ICC profiles, sRGB, linear light, Oklab."""
+"""Colour: bit depth, ICC profiles, sRGB, linear light, Oklab, CIE L*a*b* and its differences."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -26,6 +26,17 @@ _FROM_CONES, _FROM_LAB = (
     torch.linalg.inv(torch.tensor(matrix, dtype=torch.float64)).tolist()
     for matrix in (_CONES, _LAB)
 )
+
+# Linear sRGB -> CIE XYZ (IEC 61966-2-1), relative to white (D65).
+_XYZ = [
+    [value / sum(row) for value in row]
+    for row in (
+        (0.4124564, 0.3575761, 0.1804375),
+        (0.2126729, 0.7151522, 0.0721750),
+        (0.0193339, 0.1191920, 0.9503041),
+    )
+]
+_DARK = 6 / 29  # below its cube, the cube root of L*a*b* is a straight line
 
 
 BITS, PHOTOMETRIC, ICC_PROFILE = 258, 262, 34675  # TIFF's tags
@@ -126,6 +137,48 @@ def to_oklab(image: Tensor) -> Tensor:
 def oklab_to_linear(lab: Tensor) -> Tensor:
     """Oklab -> linear sRGB, outside of [0, 1] for colours that sRGB lacks."""
     return _mix(_FROM_CONES, _mix(_FROM_LAB, lab) ** 3)
+
+
+def to_lab(image: Tensor) -> Tensor:
+    """sRGB -> CIE L*a*b* (D65): lightness in [0, 100], green to red, blue to yellow."""
+    xyz = _mix(_XYZ, to_linear(image))
+    roots = torch.where(xyz > _DARK**3, xyz ** (1 / 3), xyz / (3 * _DARK**2) + 4 / 29)
+    x, y, z = roots.unbind(1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
+
+
+def ciede2000(one: Tensor, other: Tensor) -> Tensor:
+    """The difference of two colours in L*a*b*, (N, 3, H, W) each -> (N, H, W).
+
+    Sharma, Wu & Dalal 2005, "The CIEDE2000 color-difference formula", equations 2 to 22.
+    """
+    (light1, a1, b1), (light2, a2, b2) = one.unbind(1), other.unbind(1)
+    stretch = 1.5 - 0.5 * _strong((a1.hypot(b1) + a2.hypot(b2)) / 2)
+    a1, a2 = a1 * stretch, a2 * stretch
+    chroma1, chroma2 = a1.hypot(b1), a2.hypot(b2)
+    hue1, hue2 = (torch.rad2deg(b.atan2(a)) % 360 for a, b in ((a1, b1), (a2, b2)))
+    turn = hue2 - hue1  # the short way round
+    turn = turn - 360 * (turn > 180) + 360 * (turn < -180)
+    light, chroma, hue = (light1 + light2) / 2, (chroma1 + chroma2) / 2, (hue1 + turn / 2) % 360
+
+    def wave(times: float, shift: float) -> Tensor:
+        return torch.deg2rad(times * hue + shift).cos()
+
+    waves = 0.24 * wave(2, 0) + 0.32 * wave(3, 6) - 0.17 * wave(1, -30) - 0.20 * wave(4, -63)
+    middle = (light - 50).square()
+    in_light = (light2 - light1) / (1 + 0.015 * middle / (20 + middle).sqrt())
+    in_chroma = (chroma2 - chroma1) / (1 + 0.045 * chroma)
+    in_hue = 2 * (chroma1 * chroma2).sqrt() * torch.deg2rad(turn / 2).sin()
+    in_hue = in_hue / (1 + 0.015 * chroma * (1 + waves))
+    blue = torch.deg2rad(60 * (-((hue - 275) / 25).square()).exp()).sin()
+    crossed = 2 * _strong(chroma) * blue * in_chroma * in_hue
+    squares = in_light.square() + in_chroma.square() + in_hue.square() - crossed
+    return squares.clamp_min(0).sqrt()  # rounding may make a zero negative
+
+
+def _strong(chroma: Tensor) -> Tensor:
+    """From 0 for greys to 1 for strong colours."""
+    return (chroma**7 / (chroma**7 + 25**7)).sqrt()
 
 
 def _mix(matrix: Sequence[Sequence[float]], image: Tensor) -> Tensor:

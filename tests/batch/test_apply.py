@@ -12,20 +12,24 @@ from conftest import draw_picture, needs_permissions
 from PIL import Image, ImageDraw
 
 from stylize import load_style
-from stylize.batch.apply import apply
+from stylize.batch.apply import apply, apply_styles
+from stylize.batch.writer import FOREIGN
 from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError
 from stylize.events import (
     ApplyDone,
     ApplyStarted,
     Backend,
+    Note,
     PhotoBegun,
     PhotoCurrent,
     PhotoDone,
     PhotoFailed,
 )
 from stylize.files import digest, write_file
+from stylize.network.architectures import build_network
 from stylize.network.memory import Budget, Way
+from stylize.network.style_file import load_network, save_style
 from stylize.photos.decoder import read_photo, read_picture
 from stylize.style import Style
 
@@ -646,4 +650,71 @@ def test_a_style_that_cannot_refine_says_so_before_it_writes_anything(style_file
     config = replace(CPU, look=Look(refine=3))
     with pytest.raises(UsageError, match="cannot be refined"):
         run(style_file, [photos], tmp_path / "out", config)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_photo_into_the_file_that_is_named(style_file, photos, tmp_path):
+    """Its picture is that of a folder; no record is left beside it, and what is there stays."""
+    photo, output = photos / "photo1.png", tmp_path / "new" / "result.webp"
+    run(style_file, [photo], tmp_path / "out", replace(CPU, format="webp"))
+    events = run(style_file, [photo], output)
+    assert output.read_bytes() == (tmp_path / "out" / "photo1.webp").read_bytes()
+    assert [*output.parent.iterdir()] == [output]
+    assert (events[-1].done, events[-1].output, events[-1].failures) == (1, output, None)
+    output.write_text("another picture")
+    with pytest.raises(UsageError, match=r"result\.webp exists"):
+        run(style_file, [photo], output)
+    assert output.read_text() == "another picture"
+    assert run(style_file, [photo], output, replace(CPU, overwrite=True))[-1].done == 1
+    assert output.read_bytes() == (tmp_path / "out" / "photo1.webp").read_bytes()
+
+
+def test_a_file_that_appears_meanwhile_stays(style_file, photos, tmp_path):
+    output = tmp_path / "result.png"
+    running = apply(str(style_file), [photos / "photo1.png"], output, CPU)
+    next(running)
+    output.write_text("another picture")
+    assert failures(running) == {"photo1.png": FOREIGN}
+    assert output.read_text() == "another picture"
+
+
+@pytest.fixture
+def other_style(style_file, tmp_path):
+    """Another small style, of other weights."""
+    path = tmp_path / "other.safetensors"
+    torch.manual_seed(1)
+    _, header = load_network(style_file)
+    save_style(path, build_network(header.network).state_dict(), replace(header, name="other"))
+    return path
+
+
+def test_each_of_several_styles_is_a_run_of_its_own(style_file, other_style, photos, tmp_path):
+    (photos / "bad.jpg").write_text("not a picture")
+    styles = [str(style_file), str(other_style)]
+    events = [*apply_styles(styles, [photos], tmp_path / "out", CPU)]
+    assert [e.style for e in events if isinstance(e, ApplyStarted)] == ["tiny", "other"]
+    done = [event for event in events if isinstance(event, ApplyDone)]
+    assert [(each.done, each.failed) for each in done] == [(6, 1), (6, 1)]
+    for style, name in zip(styles, ("tiny", "other"), strict=True):
+        run(style, [photos], tmp_path / name)
+        made, alone = outputs(tmp_path / "out" / name), outputs(tmp_path / name)
+        assert [*made.values()] == [*alone.values()]
+        assert run(style, [photos], tmp_path / "out" / name)[-1].current == 6
+        (tmp_path / "out" / name / "photo1.png").unlink()
+    again = [*apply_styles(styles, [photos], tmp_path / "out", CPU)]
+    assert [e.source.name for e in again if isinstance(e, PhotoDone)] == ["photo1.png"] * 2
+
+
+def test_no_style_begins_once_one_has_stopped(style_file, other_style, photos, tmp_path):
+    (photos / "a.jpg").write_text("not a picture")
+    config = replace(CPU, fail_fast=True)
+    events = [*apply_styles([str(style_file), str(other_style)], [photos], tmp_path, config)]
+    assert events[-1] == Note("not begun: other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_several_styles_are_checked_before_anything_is_written(style_file, photos, tmp_path):
+    config = replace(CPU, look=Look(stroke=2))  # which only styles that draft can have
+    with pytest.raises(UsageError, match="strokes of one size"):
+        list(apply_styles(["ink", str(style_file)], [photos], tmp_path / "out", config))
     assert not (tmp_path / "out").exists()

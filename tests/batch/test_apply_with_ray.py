@@ -17,7 +17,7 @@ from conftest import draw_picture
 from object_store import BUCKET
 from PIL import Image
 
-from stylize.batch.apply import apply
+from stylize.batch.apply import apply, apply_styles
 from stylize.batch.ray_pipeline import LOST, connected
 from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError
@@ -177,6 +177,16 @@ def test_the_command_starts_a_cluster_of_its_own(style_file, photos, tmp_path):
     second = stylize("apply", style_file, photos, "-o", tmp_path / "out", "--engine", "ray")
     assert second.returncode == 0
     assert "Ray" not in second.stdout  # nothing to do
+
+
+def test_several_styles_and_a_single_output(cluster, tmp_path):
+    photos = draw_photos(tmp_path / "photos", 3, size=64)
+    list(apply_styles(["woodblock", "ink"], [photos], tmp_path / "out", CLUSTER))
+    for style in ("woodblock", "ink"):
+        run(style, photos, tmp_path / style, LOCAL)
+        assert contents(tmp_path / "out" / style) == contents(tmp_path / style)
+    run("ink", photos / "00.png", tmp_path / "one.png", CLUSTER)
+    assert (tmp_path / "one.png").read_bytes() == contents(tmp_path / "ink")["00.png"]
 
 
 def test_from_bucket_to_bucket(s3, style_file, tmp_path):

@@ -56,6 +56,13 @@ def test_a_single_object_goes_straight_into_the_output(bucket):
     assert places([bucket / "in/sub/a.jpg"], bucket / "out") == {f"{bucket}/in/sub/a.jpg": "a.jpg"}
 
 
+def test_an_output_is_no_single_object(bucket, tmp_path):
+    put(bucket / "in", "a.jpg")
+    for output in (bucket / "b.jpg", tmp_path / "b.jpg"):
+        with pytest.raises(UsageError, match="without object stores only"):
+            places([bucket / "in/a.jpg"], output)
+
+
 def test_listed_objects_are_mirrored_below_their_bucket(bucket):
     put(bucket / "in", "sub/a.jpg", "b.jpg")
     found = places([], bucket / "out", listed=[bucket / "in/sub/a.jpg"])

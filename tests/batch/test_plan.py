@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stylize.batch.places import MAX_NAME_BYTES
-from stylize.batch.plan import Job, make_plan
+from stylize.batch.plan import Job, make_plan, style_folders
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import FORMATS, READABLE
@@ -396,3 +396,56 @@ def test_the_work_grows_as_the_number_of_names_that_collide(tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     few, many = work(100), work(400)
     assert many < 5 * few
+
+
+def test_the_output_of_one_photo_may_be_its_name(tmp_path, monkeypatch):
+    touch(tmp_path, "in/a.ico")
+    output = tmp_path / "out" / "b.JPG"
+    job = Job(tmp_path / "in" / "a.ico", Path("a.ico"), output, Path("b.JPG"))
+    for options in ({}, {"format": "jpg"}, {"name": "{stem}-x{suffix}"}):
+        assert plan([job.source], output, **options).jobs == (job,)
+    monkeypatch.chdir(tmp_path / "in")
+    assert plan([], output, listed=[Path("a.ico")]).jobs[0].target == output
+
+
+def test_what_may_be_a_folder_is_one(tmp_path):
+    photo = touch(tmp_path, "in/a.jpg") / "in" / "a.jpg"
+    (tmp_path / "b.jpg").mkdir()
+    (tmp_path / "b.old").mkdir()
+    for name in ("b.jpg", "b.old", "b.v2", "b.2026"):
+        assert plan([photo], tmp_path / name).jobs[0].target == tmp_path / name / "a.jpg"
+    assert plan([tmp_path / "in"], tmp_path / "c.old").jobs[0].target == tmp_path / "c.old/a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "settings", "words"),
+    [
+        (["a.jpg", "b.jpg"], "c.jpg", {}, "names one picture"),
+        (["."], "c.jpg", {}, "names one picture"),
+        (["a.jpg"], "c.jpg", {"format": "png"}, "--format png exclude each other"),
+        (["a.jpg"], "c.psd", {}, "can be written as .psd"),
+        (["a.jpg"], "c.jp2", {}, "can be written as .jp2"),
+        (["a.jpg"], "b.jpg", {}, "b.jpg exists"),
+        (["a.jpg"], "broken.jpg", {}, "broken.jpg exists"),
+        (["a.jpg"], "a.jpg", {"overwrite": True}, "a.jpg is read by this run"),
+        (["a.jpg"], "link.jpg", {"overwrite": True}, "link.jpg is read by this run"),
+    ],
+)
+def test_names_of_one_output_that_are_refused(tmp_path, inputs, output, settings, words):
+    touch(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "link.jpg").symlink_to("a.jpg")
+    (tmp_path / "broken.jpg").symlink_to("gone.jpg")
+    with pytest.raises(UsageError, match=words):
+        plan([tmp_path / each for each in inputs], tmp_path / output, **settings)
+
+
+def test_several_styles_get_folders_of_their_names(tmp_path):
+    touch(tmp_path, "wave.safetensors", "scream.safetensors")
+    wave, scream = str(tmp_path / "wave.safetensors"), str(tmp_path / "scream.safetensors")
+    out = Path("out")
+    assert style_folders([wave], out) == [(wave, out)]
+    assert style_folders([wave, scream], out) == [(wave, out / "wave"), (scream, out / "scream")]
+    with pytest.raises(UsageError, match="two styles are called scream"):
+        style_folders([wave, scream, "scream"], out)
+    with pytest.raises(UsageError, match="there are 2 styles"):
+        style_folders([wave, scream], Path("out.jpg"))

@@ -14,7 +14,7 @@ from commands import PATH, STYLIZE, fails, printed, stylize
 from conftest import draw_picture
 from rich.console import Console
 
-from stylize.cli.apply import print_failures, print_plan, print_progress
+from stylize.cli.progress import print_failures, print_plan, print_progress
 from stylize.events import (
     ApplyDone,
     ApplyStarted,
@@ -97,6 +97,44 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(style_file, photos, 
     result = stylize(*command, "--dry-run", "--json")
     states = [json.loads(line)["state"] for line in result.stdout.splitlines()]
     assert sorted(states) == ["out of date"] + ["up to date"] * 5
+
+
+def test_several_styles_and_what_is_said_of_them(style_file, photos, tmp_path):
+    (tmp_path / "styles").mkdir()
+    for name in ("one", "two"):
+        (tmp_path / "styles" / f"{name}.safetensors").write_bytes(style_file.read_bytes())
+    (photos / "bad.jpg").write_text("text")
+    command = ("apply", "one,two", photos, "-o", "out", "--device", "cpu")
+    result = stylize(*command, "--dry-run", cwd=tmp_path)
+    lines = result.stdout.splitlines()
+    assert lines.count("7 photos: 7 new") == 2
+    assert f"new  {photos / 'photo0.png'} -> out/two/photo0.png" in lines
+    assert not (tmp_path / "out").exists()
+    result = stylize(*command, cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stdout.count("device cpu") == 1
+    assert "not a picture (one, two)" in result.stdout
+    rows = [line.split() for line in result.stdout.splitlines() if "out/" in line]
+    assert [[row[i] for i in (1, 3, 6, 9)] for row in rows] == [
+        ["one", "6", "1", "out/one"],
+        ["two", "6", "1", "out/two"],
+    ]
+    assert "12 pictures made" in result.stdout
+    (photos / "bad.jpg").unlink()
+    result = stylize(*command, "--json", cwd=tmp_path)
+    assert result.returncode == 0
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [e["style"] for e in found if e["event"] == "ApplyStarted"] == ["one", "two"]
+    assert [e["current"] for e in found if e["event"] == "ApplyDone"] == [6, 6]
+
+
+def test_the_name_of_the_result(style_file, photos, tmp_path):
+    command = ("apply", style_file, photos / "photo0.png", "--output", tmp_path / "result.webp")
+    result = stylize(*command, "--dry-run")
+    assert f"photo0.png -> {tmp_path / 'result.webp'}" in result.stdout
+    assert stylize(*command).returncode == 0
+    fails(stylize(*command, "--dry-run"), 2, "result.webp exists", "--overwrite")
+    fails(stylize(*command), 2, "result.webp exists", "--overwrite")
 
 
 @pytest.mark.parametrize("separator", ["\n", "\0"])

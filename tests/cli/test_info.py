@@ -39,7 +39,7 @@ def test_every_optional_part_is_there_or_has_a_command(tmp_path):
     names = set(extras["optional-dependencies"]) - {"dev", "test"}
     found = rows(stylize("info", cwd=tmp_path).stdout)
     assert {key for key in found if key.startswith("part ")} == {f"part [{n}]" for n in names}
-    assert found["part [audit]"] == f"scikit-image {version('scikit-image')}"
+    assert found["part [plot]"] == f"matplotlib {version('matplotlib')}"
 
 
 def test_a_part_that_is_missing_names_its_command(tmp_path):

@@ -1,9 +1,7 @@
 """`stylize audit` and `stylize job` as a person runs them."""
 
 import json
-import os
 import subprocess
-import sys
 
 from commands import fails, stylize
 from conftest import draw_picture
@@ -71,21 +69,6 @@ def test_audit_of_a_styles_lightings(photos):
 
 def test_a_style_that_does_not_know_its_picture_is_said(photos, style_file):
     fails(stylize("audit", photos, "--style", style_file), 2, "has no statistics", "train it again")
-
-
-def test_without_the_library_for_colours_the_install_command_is_named(photos):
-    hidden = "import sys; sys.modules['skimage'] = None\n"
-    code = (
-        hidden
-        + "from stylize.cli.main import main; sys.argv = ['stylize', 'audit', sys.argv[1]]; main()"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", code, str(photos)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "COLUMNS": "200"},
-    )
-    fails(result, 2, 'pip install "stylize[audit]"')
 
 
 def test_a_photo_that_cannot_be_read_is_exit_code_1(photos):

@@ -7,7 +7,7 @@ import typer
 from commands import stylize
 from typer.testing import CliRunner
 
-from stylize.cli.options import with_settings
+from stylize.cli.options import complete_styles, with_settings
 from stylize.config import ApplyConfig, Card, Look, NetworkConfig, TrainConfig
 from stylize.consistency.limits import AuditLimits
 from stylize.settings import Settings, option
@@ -63,3 +63,8 @@ def test_every_setting_with_a_text_is_in_the_help(command, kinds):
         for name, field in kind.__dataclass_fields__.items():
             if field.metadata.get("text"):
                 assert f"--{name.replace('_', '-')}" in text
+
+
+def test_the_shell_completes_the_last_of_several_styles():
+    assert complete_styles("ink,woodb") == ["ink,woodblock"]
+    assert complete_styles("woodb") == ["woodblock"]

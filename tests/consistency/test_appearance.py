@@ -6,7 +6,7 @@ from conftest import draw_picture
 from PIL import Image, ImageDraw
 
 from stylize.config import STYLE_LAYERS
-from stylize.consistency.appearance import color_difference, look_at, stroke_scale, to_lab
+from stylize.consistency.appearance import color_difference, lab_of, look_at, stroke_scale
 from stylize.objective.vgg import load_vgg16
 from stylize.objective.vgg_statistics import distance
 from stylize.photos.photo import Photo
@@ -25,7 +25,7 @@ def product(ground=(255, 255, 255), colour=(30, 60, 160), radius=60) -> Photo:
 
 
 def test_known_colours():
-    lab = to_lab(Image.new("RGB", (1, 1), (255, 0, 0)))
+    lab = lab_of(Image.new("RGB", (1, 1), (255, 0, 0)))
     assert lab[0, 0] == pytest.approx((53.24, 80.09, 67.20), abs=0.02)
 
 
@@ -51,7 +51,7 @@ def test_ground_and_product_are_told_apart(vgg):
     measures = look_at(product(), vgg).measures
     assert measures["ground lightness"] == pytest.approx(100, abs=0.1)
     assert measures["lightness"] == pytest.approx(
-        to_lab(Image.new("RGB", (1, 1), (30, 60, 160)))[0, 0, 0], abs=2
+        lab_of(Image.new("RGB", (1, 1), (30, 60, 160)))[0, 0, 0], abs=2
     )
     assert measures["share"] == pytest.approx(math.pi * 60**2 / 256**2, rel=0.03)
     assert measures["cut"] == 0

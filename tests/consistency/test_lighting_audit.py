@@ -15,7 +15,7 @@ def test_each_photo_under_every_light(style_file, tmp_path):
     (folder / "broken.png").write_bytes(b"nothing")
     events = [*light_spread(str(style_file), folder, "cpu", "fp32")]
     measured = [event for event in events if isinstance(event, LightingMeasured)]
-    assert len(measured) == 3
+    assert [event.path.name for event in measured] == ["0.png", "1.png", "2.png"]
     assert all(event.before.keys() == event.after.keys() == LIGHTINGS.keys() for event in measured)
     assert [event.source.name for event in events if isinstance(event, PhotoFailed)] == [
         "broken.png"
