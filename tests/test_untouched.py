@@ -119,10 +119,25 @@ def may_change(path: Path, words: list[str], identity: tuple[int, int]) -> bool:
         return True
     if "--overwrite" not in words or not path.parent.resolve().is_relative_to(output.resolve()):
         return False
-    read = [Path("tiny.safetensors"), Path(SETTINGS)]
-    for word in (*words[2 : words.index("-q")], *following(words, "--masks", "--anchor")):
-        read += [Path(word), *Path(word).rglob("*")]
+    inputs = [Path(word) for word in words[2 : words.index("-q")]]
+    photos = list(photos_of(inputs))
+    read = [Path("tiny.safetensors"), Path(SETTINGS), *(photo for photo, _ in photos)]
+    read += map(Path, following(words, "--anchor"))
+    for folder in following(words, "--masks"):
+        for _, place in photos:  # docs/batch.md says which masks there may be
+            masks = (place.with_suffix(".png"), Path(f"{place}.png"), place)
+            read += [Path(folder, mask) for mask in masks if Path(folder, mask).is_file()][:1]
     return identity not in {identity_of(path) for path in read if path.exists()}
+
+
+def photos_of(inputs: list[Path]):
+    """Each photo, and its path relative to its input."""
+    for entry in inputs:
+        found = entry.rglob("*") if entry.is_dir() else [entry]
+        for photo in found:
+            hidden = any(part.startswith(".") for part in photo.parts)
+            if photo.suffix in (".png", ".jpg", ".gif") and not hidden:
+                yield photo, photo.relative_to(entry if entry.is_dir() else entry.parent)
 
 
 def following(words: list[str], *options: str) -> list[str]:
