@@ -8,7 +8,17 @@ import pytest
 from conftest import make_tree, needs_permissions
 
 from stylize.errors import UsageError
-from stylize.files import digest, find_photos, is_file, is_folder, locate, locate_here, write_file
+from stylize.files import (
+    digest,
+    find_photos,
+    identity,
+    is_file,
+    is_folder,
+    locate,
+    locate_here,
+    refuse_overwriting,
+    write_file,
+)
 
 
 def test_photos_are_found_sorted(tmp_path):
@@ -130,3 +140,33 @@ def test_where_only_files_will_do_a_url_is_refused():
     assert locate_here("photos") == Path("photos")
     with pytest.raises(UsageError, match="s3://bucket/in is in an object store"):
         locate_here("s3://KEY:word@bucket/in")
+
+
+def test_all_names_of_a_file_have_one_identity(tmp_path):
+    path, other = tmp_path / "a", tmp_path / "b"
+    path.write_text("same")
+    other.write_text("same")
+    (tmp_path / "link").symlink_to(path)
+    os.link(path, tmp_path / "hard link")
+    names = (path, tmp_path / "link", tmp_path / "hard link", tmp_path / "x" / ".." / "a")
+    (tmp_path / "x").mkdir()
+    assert len({identity(name) for name in names}) == 1
+    assert identity(other) != identity(path)
+    assert identity(tmp_path) == identity(tmp_path / ".") != ""
+    (tmp_path / "dead").symlink_to("nowhere")
+    missing = (tmp_path / "gone", tmp_path / "dead", Path("a" * 300), Path("a\0"))
+    assert {identity(name) for name in missing} == {""}
+
+
+def test_what_is_read_is_not_written(tmp_path):
+    path = tmp_path / "a"
+    path.touch()
+    (tmp_path / "link").symlink_to(path)
+    refuse_overwriting([tmp_path / "new", tmp_path / "b"], [path, tmp_path / "gone"])
+    with pytest.raises(UsageError, match="link is read and would be overwritten"):
+        refuse_overwriting([tmp_path / "new", tmp_path / "link"], [tmp_path / "gone", path])
+
+
+def test_a_file_may_be_written_in_pieces(tmp_path):
+    write_file(tmp_path / "a", iter([b"one ", b"two"]))
+    assert (tmp_path / "a").read_bytes() == b"one two"

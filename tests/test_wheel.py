@@ -35,7 +35,8 @@ def test_contents(wheel):
     for folder in ("models", "weights"):
         for path in (ROOT / folder).iterdir():
             assert f"stylize/{folder}/{path.name}" in names
-    assert {"stylize/py.typed", "stylize/consistency/report.html.jinja"} <= names
+    page = {f"stylize/consistency/report.{kind}" for kind in ("html.jinja", "css", "js")}
+    assert {"stylize/py.typed", *page} <= names
     assert "stylize/page/page.html.jinja" in names
     for path in (ROOT / "stylize" / "page" / "static").iterdir():
         assert f"stylize/page/static/{path.name}" in names

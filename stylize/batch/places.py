@@ -54,7 +54,7 @@ def choose_place(
             place = named(f"{stem}~{number}")
         taken[wanted] = number
     taken[folded(place)] = 1
-    if place.parts[0] == STATE_FOLDER:
+    if folded(Path(place.parts[0])) == STATE_FOLDER:
         raise UsageError(f"{place} lies where stylize keeps its own files", "rename it")
     return place
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from stylize.cli.terminal import err, print_line, shown
+from stylize.cli.terminal import err, print_line
 from stylize.config import AUTO
 from stylize.errors import UsageError, suggest
 from stylize.files import read_toml
@@ -35,7 +35,7 @@ def find_defaults(start: Path) -> Path | None:
                 continue
             if path.stat().st_uid in (os.getuid(), 0):
                 return path
-            print_line(err, f"{shown(path)} belongs to another user and is not used", "yellow")
+            print_line(err, f"{path} belongs to another user and is not used", "yellow")
     return None
 
 

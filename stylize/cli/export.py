@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from stylize.cli import options, terminal
-from stylize.cli.terminal import out, print_line, shown
+from stylize.cli.terminal import out, print_line
 from stylize.events import Event, FileWritten, PartChecked
 
 EPILOG = (
@@ -50,5 +50,5 @@ def _print_progress(stream: Iterable[Event]) -> Iterator[Event]:
                 what = event.part or "network"
                 print_line(out, f"{what} checked: off by {event.difference:.3f} of 255 grey levels")
             case FileWritten():
-                print_line(out, f"wrote {shown(event.path)}")
+                print_line(out, f"wrote {event.path}")
         yield event

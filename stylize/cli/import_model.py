@@ -7,7 +7,7 @@ import typer
 
 from stylize.assets import LOCAL_STYLES
 from stylize.cli import options
-from stylize.cli.terminal import out, print_line, shown
+from stylize.cli.terminal import out, print_line
 from stylize.config import Card
 
 EPILOG = (
@@ -36,4 +36,4 @@ def import_model(
     from stylize.training.import_model import import_model as run
 
     style = run(model, name, Card(**settings), output, overwrite=overwrite)
-    print_line(out, f"imported {shown(style)}")
+    print_line(out, f"imported {style}")

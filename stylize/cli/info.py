@@ -9,7 +9,7 @@ from pathlib import Path
 from stylize import __version__
 from stylize.assets import LOCAL_STYLES, shipped, style_files
 from stylize.cli.defaults import find_defaults
-from stylize.cli.terminal import out, print_line, shown
+from stylize.cli.terminal import out, print_line
 from stylize.errors import StylizeError, install
 
 EPILOG = "Examples:\n\nstylize info\n\nstylize info > report.txt"
@@ -27,7 +27,7 @@ def info() -> None:
     rows = [*_versions(), *_devices(), *_styles(), *_parts()]
     width = max(len(name) for name, _ in rows)
     for name, text in rows:
-        print_line(out, f"{name:<{width}}  {shown(text)}")
+        print_line(out, f"{name:<{width}}  {text}")
 
 
 def _versions() -> Iterator[tuple[str, str]]:

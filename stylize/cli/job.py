@@ -14,7 +14,7 @@ from stylize.cli import terminal
 from stylize.cli.audit import print_audit
 from stylize.cli.options import SOME_FAILED, Json, interruptible
 from stylize.cli.progress import print_outcome
-from stylize.cli.terminal import ProgressBar, print_line, shown
+from stylize.cli.terminal import ProgressBar, print_line
 from stylize.config import LOCAL, ApplyConfig
 from stylize.consistency.job_file import read_brand, write_example
 
@@ -32,9 +32,8 @@ _File = Annotated[Path, typer.Argument(metavar="FILE", help="A job file (TOML)."
 def new(file: _File) -> None:
     """Write a commented job file to start from."""
     write_example(file)
-    name = shown(file)
-    steps = f"edit it, then: stylize job check {name}, stylize job run {name}"
-    print_line(terminal.out, f"wrote {name}; {steps}")
+    steps = f"edit it, then: stylize job check {file}, stylize job run {file}"
+    print_line(terminal.out, f"wrote {file}; {steps}")
 
 
 @app.command(epilog="Example:\n\nstylize job check brand.toml")
@@ -125,7 +124,7 @@ def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator
                 case events.PhotoAudited():
                     audited.append(event)
                 case events.AuditDone():
-                    print_line(console, f"audit of {shown(variant.style)}")
+                    print_line(console, f"audit of {variant.style}")
                     print_audit(console, event, audited, farthest=0)
                     audited = []
                 case events.JobDone():
@@ -154,7 +153,7 @@ def _print_summary(console: Console, done: events.JobDone) -> None:
     for text in done.broken:
         print_line(console, text, "red")
     for path in done.reports:
-        print_line(console, f"report: {shown(path)}")
+        print_line(console, f"report: {path}")
     made = terminal.count(done.done, "picture")
     left = f", {done.left} not begun" if done.left else ""
     text = f"{made} made, {done.current} up to date, {done.failed} failed{left}"

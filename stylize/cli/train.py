@@ -20,7 +20,7 @@ from stylize import events
 from stylize.assets import LOCAL_STYLES, SCRATCH
 from stylize.cli import options, terminal
 from stylize.cli.defaults import NEVER, Defaults, as_parameters, names_of
-from stylize.cli.terminal import FIRST, err, print_line, shown
+from stylize.cli.terminal import FIRST, err, print_line
 from stylize.config import AUTO, NORM_VARIABLE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError
 from stylize.training.recipe import read_recipe, write_recipe
@@ -151,7 +151,7 @@ def train(
             printed = terminal.print_json(running)
         else:
             if defaults is not None:
-                print_line(terminal.out, f"settings from {shown(defaults)}", "dim")
+                print_line(terminal.out, f"settings from {defaults}", "dim")
             printed = print_progress(running, terminal.out)
         stopped = False
         for event in printed:
@@ -194,7 +194,7 @@ def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator
                     print_line(live.console, terminal.backend_line(event), "dim")
                 case events.PhotoSkipped():
                     skipped += 1
-                    line = f"skipped {shown(event.path)}: {event.reason}"
+                    line = f"skipped {event.path}: {event.reason}"
                     print_line(live.console, line, "yellow")
                 case events.TrainingStarted():
                     title = f"training {event.name} on {terminal.count(event.photos, 'photo')}"
@@ -214,13 +214,13 @@ def print_progress(stream: Iterable[events.Event], console: Console) -> Iterator
                 case events.Note():
                     print_line(live.console, event.text, "yellow")
                 case events.FileWritten(kind="preview" | "summary"):
-                    print_line(live.console, f"{event.kind}: {shown(event.path)}", "dim")
+                    print_line(live.console, f"{event.kind}: {event.path}", "dim")
                 case events.TrainingStopped():
-                    line = f"stopped after step {event.step}; saved {shown(event.folder)}"
+                    line = f"stopped after step {event.step}; saved {event.folder}"
                     print_line(live.console, line)
                 case events.TrainingDone():
                     line = f"trained {event.steps} steps in {_clock(event.seconds)}: "
-                    print_line(live.console, line + shown(event.style))
+                    print_line(live.console, line + str(event.style))
             yield event
 
 

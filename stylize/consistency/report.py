@@ -1,5 +1,11 @@
-"""The report of an audit: a page that opens without a server or a network."""
+"""The report of an audit: a page that opens without a server or a network.
 
+Names, titles and reasons come from files. They are shown, never run: they are escaped, and the
+page's policy lets a browser run and load nothing but the page's own script, style and pictures.
+"""
+
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,9 +14,10 @@ from io import BytesIO
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from stylize.consistency.audit import MOST_PIXELS
-from stylize.errors import ImageError
+from stylize.errors import ImageError, visible
 from stylize.events import AuditDone, Event, PhotoAudited
 from stylize.files import write_file
 from stylize.photos.decoder import read_photo
@@ -22,6 +29,10 @@ PICTURES = "pictures"
 THUMBNAIL = 640  # pixels on the longest side
 QUALITY = 80  # of WebP
 AHEAD = 4  # photos
+POLICY = (
+    "default-src 'none'; img-src 'self'; style-src 'sha256-{style}'; "
+    "script-src 'sha256-{script}'; base-uri 'none'; form-action 'none'"
+)
 OWN = re.compile(r"\d{5,}-(after|before)\.webp")
 
 
@@ -48,16 +59,39 @@ def write_report(folder: Path, title: str, found: Iterable[Event], root: Path) -
     numbered = [*enumerate(photos, start=1)]
     made = prefetch(lambda item: _row(folder, *item, root), numbered, AHEAD)
     rows = [row.result() for row in made]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    template = environment.from_string(
-        files("stylize.consistency").joinpath("report.html.jinja").read_text(encoding="utf-8")
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_finalized
     )
-    page = template.render(title=title, rows=rows, done=done, chart=chart(photos))
-    write_file(folder / REPORT, page.encode(errors="replace"))
+    style, script = _part("css"), _part("js")
+    page = environment.from_string(_part("html.jinja")).render(
+        title=title,
+        rows=rows,
+        done=done,
+        chart=chart(photos),
+        policy=POLICY.format(style=_digest(style), script=_digest(script)),
+        style=Markup(style),  # noqa: S704 ours
+        script=Markup(script),  # noqa: S704 ours
+    )
+    write_file(folder / REPORT, page.encode())
     used = {name for row in rows for name in (row.now, row.before)}
     for path in (folder / PICTURES).glob("*"):  # left from a larger set
         if OWN.fullmatch(path.name) and f"{PICTURES}/{path.name}" not in used:
             path.unlink(missing_ok=True)
+
+
+def _part(kind: str) -> str:
+    """A part of the page, from the file beside this one."""
+    part = files("stylize.consistency").joinpath(f"report.{kind}")
+    return part.read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _finalized(value: object) -> object:
+    """A text as people see it, with nothing left in it that turns or hides a part of it."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def chart(photos: Sequence[PhotoAudited]) -> list[tuple[str, list[tuple[float, bool]]]]:

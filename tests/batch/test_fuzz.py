@@ -5,6 +5,7 @@ import random
 from importlib.util import find_spec
 
 from conftest import draw_picture
+from fuzz import mutated
 from PIL import Image
 
 from stylize.batch.apply import apply
@@ -44,29 +45,6 @@ def seeds():
         picture = draw_picture(index, 24, 20)
         picture.save(buffer, kind, append_images=frames, **blocks, **options)
         yield suffix, buffer.getvalue()
-
-
-def mutated(content: bytes, choose: random.Random) -> bytes:
-    """Bytes changed, cut out, doubled, or the end lost."""
-    changed = bytearray(content)
-    for _ in range(choose.randint(1, 6)):
-        place = choose.randrange(min(len(changed), 400) if choose.random() < 0.7 else len(changed))
-        match choose.randrange(5):
-            case 0:
-                changed[place] = choose.choice((0, 1, 0x7F, 0x80, 0xFF, choose.randrange(256)))
-            case 1:
-                changed[place : place + 4] = choose.choice(
-                    (b"\xff" * 4, b"\0" * 4, b"\0\0\x7f\xff")
-                )
-            case 2:
-                del changed[place : place + choose.randint(1, 8)]
-            case 3:
-                changed[place:place] = changed[place : place + choose.randint(1, 64)]
-            case 4 if len(changed) > 60:
-                del changed[choose.randrange(50, len(changed)) :]
-        if not changed:
-            break
-    return bytes(changed)
 
 
 def test_two_thousand_damaged_files(style_file, tmp_path):

@@ -211,11 +211,12 @@ def test_output_that_is_a_file(tree):
         plan([tree / "A.PNG"], tree / "notes.txt")
 
 
-def test_stylizes_own_folder_is_no_place_for_a_photo(tmp_path, monkeypatch):
-    touch(tmp_path, ".stylize/a.jpg")
+@pytest.mark.parametrize("folder", [".stylize", ".Stylize"])
+def test_stylizes_own_folder_is_no_place_for_a_photo(tmp_path, monkeypatch, folder):
+    touch(tmp_path, f"{folder}/a.jpg")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError, match="where stylize keeps"):
-        plan([], tmp_path / "out", [Path(".stylize/a.jpg")])
+        plan([], tmp_path / "out", [Path(folder) / "a.jpg"])
 
 
 def test_a_folder_of_ten_thousand(tmp_path):
