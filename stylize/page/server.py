@@ -26,6 +26,7 @@ def serve(
     *,
     token: str = "",
     output: Path | None = None,
+    content: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
     limits: Limits | None = None,
@@ -44,11 +45,13 @@ def serve(
         raise UsageError(f"{host} can be reached by others", "give --token, which they must know")
     token = token or secrets.token_hex(16)
     limits = limits or Limits()
+    if content is not None and not content.is_dir():
+        raise UsageError(f"no folder {content}", "--content takes a folder of photos")
     if output is not None:
         make_folder(output)
     with _listening(host, port) as listening, scratch() as folder:
         port = listening.getsockname()[1]
-        page = Page(folder, output, device, precision, limits)
+        page = Page(folder, output, content, device, precision, limits)
         try:
             config = uvicorn.Config(
                 Guard(page.app(), host, port, token),

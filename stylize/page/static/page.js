@@ -4,6 +4,7 @@ import {chosen, dropped, upload} from "./files.js";
 import {ask} from "./server.js";
 import {complain, follow, start} from "./job.js";
 import {show} from "./preview.js";
+import {watchTrainings} from "./training.js";
 
 const KEPT = `stylize ${document.body.dataset.server}`;
 const form = document.getElementById("look");
@@ -115,6 +116,13 @@ async function drawStyles() {
   document.getElementById("styles").replaceChildren(...cards);
 }
 
+async function newStyle() {
+  const chosen = query().get("style");
+  await drawStyles();
+  const radio = chosen && form.querySelector(`[name="style"][value="${chosen}"]`);
+  if (radio) radio.checked = true;
+}
+
 function followJob() {
   follow(kept.job, () => {
     kept.job = undefined;
@@ -159,7 +167,9 @@ for (const id of ["files", "folder"]) {
     input.value = "";
   });
 }
+const forTraining = event => event.target.id === "picture"; // takes what is dropped by itself
 document.addEventListener("dragover", event => {
+  if (forTraining(event)) return;
   event.preventDefault();
   document.body.classList.add("dragging");
 });
@@ -167,10 +177,12 @@ document.addEventListener("dragleave", event => {
   if (!event.relatedTarget) document.body.classList.remove("dragging");
 });
 document.addEventListener("drop", async event => {
-  event.preventDefault();
   document.body.classList.remove("dragging");
+  if (forTraining(event)) return;
+  event.preventDefault();
   take(await dropped(event.dataTransfer));
 });
 
 await drawStyles();
 restore();
+if (document.getElementById("train")) watchTrainings(newStyle);
