@@ -12,8 +12,8 @@ from PIL import Image
 from stylize.config import TrainConfig
 from stylize.training.train import train
 
-STEPS = 8
-SMALL = {"steps": STEPS, "size": 32, "style-size": 32, "checkpoint-every": 2, "preview-every": 4}
+STEPS = 4
+SMALL = {"steps": STEPS, "size": 32, "style-size": 32, "checkpoint-every": 2, "preview-every": 2}
 
 
 def start(client, style, picture, **options):
@@ -36,7 +36,7 @@ def test_a_style_is_that_of_the_command_and_can_be_used_at_once(client, page, pi
     with Image.open(io.BytesIO(client.get("/trainings/mine/preview").content)) as preview:
         assert preview.format == "JPEG"
     (tmp_path / "picture.png").write_bytes(picture)
-    config = TrainConfig(steps=STEPS, size=32, style_size=32, checkpoint_every=2, preview_every=4)
+    config = TrainConfig(steps=STEPS, size=32, style_size=32, checkpoint_every=2, preview_every=2)
     content = page.folder / "content"
     for _ in train(tmp_path / "picture.png", content, "mine", config, output=tmp_path / "styles"):
         pass

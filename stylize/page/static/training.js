@@ -11,9 +11,6 @@ const going = ["waiting", "running"];
 
 // Shows all trainings, and follows those that go on; calls `trained` when one has become a style.
 export async function watchTrainings(trained) {
-  const {trainings} = await (await ask("/trainings")).json();
-  for (const training of trainings) follow(training, trained);
-  document.getElementById("train").open = trainings.some(each => each.state !== "done");
   form.addEventListener("submit", event => {
     event.preventDefault();
     start(trained);
@@ -26,6 +23,9 @@ export async function watchTrainings(trained) {
     const stem = file?.name.replace(/\.[^.]*$/, "").toLowerCase().replace(/[^a-z0-9._-]+/g, "-");
     if (stem && !form.elements.style.value) form.elements.style.value = stem.replace(/^\W+/, "");
   });
+  const {trainings} = await (await ask("/trainings")).json();
+  for (const training of trainings) follow(training, trained);
+  document.getElementById("train").open ||= trainings.some(each => each.state !== "done");
 }
 
 async function start(trained) {
