@@ -54,7 +54,7 @@ async def painted(request: Request, future: Future[Painted], label: Path) -> Res
     name = label.with_suffix(found.suffix).name
     response = file_answer(found.file, MEDIA[found.suffix.lower()], name)
     if found.warnings:
-        response.headers["X-Warnings"] = quote("; ".join(found.warnings))
+        response.headers["Stylize-Warnings"] = quote("; ".join(found.warnings))
     return response
 
 

@@ -29,7 +29,7 @@ from stylize.page.options import OPTIONS, read_options
 from stylize.page.refusals import BAD_REQUEST, NOT_FOUND, RefusalError, answer
 from stylize.page.training_operations import TrainingOperations
 from stylize.page.trainings import Trainings
-from stylize.page.uploads import Photo, Photos, label_of, read_json, save_body
+from stylize.page.uploads import Photo, Photos, label_of, read_json, received
 
 
 class Page:
@@ -200,12 +200,8 @@ class Page:
         style, config = self._asked(request, "name")
         label = label_of(request)
         with self._easel.place():
-            path = self._folder / f"body-{id(request)}"
-            await save_body(request, path, self._limits)
-            try:
+            async with received(request, self._folder, self._limits) as path:
                 future = self._easel.paint(path, label, style, config)
-            finally:
-                path.unlink()
             return await painted(request, future, label)
 
     async def add_photo(self, request: Request) -> Response:

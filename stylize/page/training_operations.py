@@ -12,7 +12,7 @@ from stylize.page.openapi import ERROR, EVENTS, JSON, NAME, NUMBER, PICTURE, TEX
 from stylize.page.options import TRAINING, read_training
 from stylize.page.refusals import NOT_FOUND, RefusalError
 from stylize.page.trainings import Training, Trainings
-from stylize.page.uploads import label_of, save_body
+from stylize.page.uploads import label_of, received
 
 PREVIEW_EVERY = "25"  # steps, unless the client says otherwise: somebody looks at it
 
@@ -88,9 +88,8 @@ class TrainingOperations:
         config = read_training(query, *self._machine)
         self._trainings.check(style)
         label = label_of(request)
-        path = self._folder / f"picture-{id(request)}"
-        await save_body(request, path, self._limits)
-        training = self._trainings.start(style, path, label.suffix, config)
+        async with received(request, self._folder, self._limits) as path:
+            training = self._trainings.start(style, path, label.suffix, config)
         return JSONResponse(training.progress(), 201)
 
     async def show_training(self, request: Request) -> Response:

@@ -161,6 +161,7 @@ def test_reload_in_the_middle(open_page, tmp_path):
     assert tab.is_disabled("#apply")
     tab.wait_for_selector("#download")
     assert tab.inner_text("#outcome") == "10 of 10 in woodblock"
+    tab.reload()
     assert len(zipped(tab)) == 10
 
 

@@ -14,6 +14,7 @@ const status = document.getElementById("status");
 
 const {photos = [], look = [], job} = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
 const kept = {photos, look, job, photo: photos[0]};
+let running = false; // whether the job goes on
 
 function keep() {
   kept.look = [...new FormData(form)];
@@ -28,7 +29,7 @@ function query() {
 
 function draw() {
   document.body.classList.toggle("empty", !kept.photos.length);
-  apply.disabled = !kept.photos.length || !query().get("style") || Boolean(kept.job);
+  apply.disabled = !kept.photos.length || !query().get("style") || running;
   apply.textContent = kept.photos.length > 1 ? `Apply to all ${kept.photos.length}` : "Apply";
   for (const output of form.querySelectorAll("output")) {
     const {value} = document.getElementById(output.htmlFor);
@@ -124,8 +125,9 @@ async function newStyle() {
 }
 
 function followJob() {
+  running = true;
   follow(kept.job, () => {
-    kept.job = undefined;
+    running = false;
     draw();
   });
 }
