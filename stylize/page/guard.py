@@ -71,7 +71,7 @@ class Guard:
         foreign = origin is not None and origin.partition("://")[2] != host
         # Other sites may link to the page, but not use it.
         site = request.headers.get("sec-fetch-site", "none")
-        if foreign or (site not in OWN and request.url.path != "/"):
+        if foreign or (site not in OWN and request.scope["path"] != "/"):
             raise RefusalError(FORBIDDEN, "a request of another site", "open the page itself")
 
     def _token_of(self, request: Request) -> str:

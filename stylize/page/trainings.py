@@ -134,6 +134,8 @@ class Trainings:
         """Let a training of a new style wait for its turn; takes the file `picture`."""
         folder = RunFolder(LOCAL_STYLES, name).folder
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{PICTURE}.*"):  # of a training that never got anywhere
+            old.unlink()
         place = folder / f"{PICTURE}{suffix}"
         shutil.move(picture, place)
         return self._submit(Training(name, place, config), resume=False)

@@ -14,6 +14,7 @@ OTHERS = "10.255.255.1"  # an address that is not loopback
         (("--host", OTHERS), "--token"),
         (("--host", OTHERS, "--token", "short"), "can be guessed"),
         (("--content", "nowhere"), "no folder nowhere"),
+        (("--device", "abacus"), "abacus"),
     ],
 )
 def test_wrong_usage(options, words):

@@ -2,8 +2,6 @@
 
 import tempfile
 
-from page_server import server
-
 from stylize.page.scratch import PREFIX, scratch
 
 
@@ -22,15 +20,3 @@ def test_left_folders_are_removed_and_used_ones_stay(tmp_path, monkeypatch):
         assert first.stat().st_mode & 0o077 == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign", f"{PREFIX}link"]
     assert list(foreign.iterdir()) == []
-
-
-def test_a_server_removes_what_a_killed_one_has_left(tmp_path, picture):
-    with server(tmp_path) as killed:
-        with killed.client() as client:
-            client.post("/photos?name=a.png", content=picture)
-        killed.process.kill()
-        killed.process.wait()
-        assert len(killed.files()) == 2  # its lock, and the photo
-    with server(tmp_path) as other:
-        assert [path.name for path in other.files()] == ["lock"]
-    assert other.files() == []

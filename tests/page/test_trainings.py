@@ -49,27 +49,30 @@ def test_a_style_is_that_of_the_command_and_can_be_used_at_once(client, page, pi
     assert "exists already" in answer.json()["error"]
 
 
-def test_a_training_is_stopped_and_resumed_by_another_server(tmp_path, picture):
-    with server(tmp_path / "here") as first, first.client() as client:
+def test_a_killed_server_leaves_a_training_to_resume_and_nothing_else(tmp_path, picture):
+    with server(tmp_path) as killed, killed.client() as client:
+        client.post("/photos?name=a.png", content=picture)
         start(client, "mine", picture, steps=200)
-        while client.get("/trainings/mine").json()["step"] < 3:
+        while client.get("/trainings/mine").json()["step"] < 5:
             time.sleep(0.05)
-        client.delete("/trainings/mine")
-        stopped = last_event(client, "mine")
-        assert stopped["state"] == "stopped"
-        assert 3 <= stopped["step"] < 200
-    with server(first.folder) as second, second.client() as client:
+        killed.process.kill()
+        killed.process.wait()
+        assert len(killed.files()) == 2  # its lock, and the photo
+    with server(tmp_path) as other, other.client() as client:
+        assert [path.name for path in other.files()] == ["lock"]
         (found,) = client.get("/trainings").json()["trainings"]
-        assert (found["style"], found["state"], found["step"]) == (
-            *("mine", "stopped"),
-            stopped["step"],
-        )
+        assert (found["style"], found["state"]) == ("mine", "stopped")
+        assert found["step"] >= 4  # the last checkpoint
         assert client.post("/trainings/mine/resume").status_code == 200
-        while client.get("/trainings/mine").json()["step"] <= stopped["step"]:
+        while client.get("/trainings/mine").json()["step"] <= found["step"]:
             time.sleep(0.05)
+        assert client.post("/trainings/mine/resume").status_code == 400
         again = client.get("/trainings/mine").json()
-        assert again["steps"] == stopped["steps"]
+        assert again["steps"] == 200
         assert again["losses"][0][0] == 1
+        client.delete("/trainings/mine")
+        assert last_event(client, "mine")["state"] == "stopped"
+    assert other.files() == []
 
 
 @pytest.mark.parametrize(
