@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 from commands import STYLIZE
-from conftest import write_style
+from conftest import draw_picture, write_style
 
 TOKEN = "0123456789abcdef"  # noqa: S105
 # As `stylize page`, with limits that a test can reach.
@@ -44,10 +44,14 @@ class Server:
 
 @contextmanager
 def server(folder: Path, **limits: float) -> Iterator[Server]:
-    (folder / "styles").mkdir(parents=True)
+    """A server that starts in `folder`, with `limits` in place of the usual ones."""
+    for name in ("styles", "tmp", "content"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     write_style(folder / "styles" / "tiny.safetensors")
-    (folder / "tmp").mkdir()
-    words = [*STYLIZE, "page", "--port", "0", "--no-browser", "--token", TOKEN, "-o", "saved"]
+    for number in range(4):
+        draw_picture(number, 96, 96).save(folder / "content" / f"{number}.png")
+    words = [*STYLIZE, "page", "--port", "0", "--no-browser", "--token", TOKEN]
+    words += ["--output", "saved", "--content", "content"]
     if limits:
         words = [sys.executable, "-c", LIMITED.format(token=TOKEN, limits=limits)]
     environment = {**os.environ, "TMPDIR": str(folder / "tmp"), "COLUMNS": "200"}

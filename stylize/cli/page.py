@@ -15,7 +15,7 @@ from stylize.errors import UsageError, install
 EPILOG = (
     "Examples:\n\n"
     "stylize page\n\n"
-    "stylize page --output painted/\n\n"
+    "stylize page --output painted/ --content photos/\n\n"
     "stylize page --host 0.0.0.0 --port 8000 --no-browser --token 0123456789abcdef"
 )
 
@@ -37,6 +37,10 @@ def page(
         typer.Option(
             "--output", "-o", metavar="FOLDER", help="Folder that the page may save into."
         ),
+    ] = None,
+    content: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder of photos to train new styles on."),
     ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     device: options.Device = AUTO,
@@ -62,4 +66,13 @@ def page(
 
     signals = (signal.SIGINT, signal.SIGTERM)
     with options.stop_signals("The page is closed; what was uploaded is removed.", *signals):
-        serve(host, port, ready, token=token, output=output, device=device, precision=precision)
+        serve(
+            host,
+            port,
+            ready,
+            token=token,
+            output=output,
+            content=content,
+            device=device,
+            precision=precision,
+        )

@@ -11,13 +11,15 @@ from typing import BinaryIO
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.page.easel import Painted
 from stylize.page.jobs import Job
 from stylize.page.labels import MEDIA
+from stylize.page.openapi import EVENTS
+from stylize.page.trainings import Training
 from stylize.page.uploads import Photo
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import merge_alpha
@@ -29,6 +31,7 @@ TICK = 0.2  # seconds between two looks at a job
 
 
 def show(photo: Photo, size: int) -> bytes:
+    """An uploaded photo as WebP, at most `size` pixels long; raises ImageError."""
     try:
         found = read_photo(photo.path, size, ApplyConfig().max_megapixels * 1e6)
     except ImageError as error:
@@ -51,7 +54,7 @@ async def painted(request: Request, future: Future[Painted], label: Path) -> Res
     name = label.with_suffix(found.suffix).name
     response = file_answer(found.file, MEDIA[found.suffix.lower()], name)
     if found.warnings:
-        response.headers["X-Warnings"] = quote("; ".join(found.warnings))
+        response.headers["Stylize-Warnings"] = quote("; ".join(found.warnings))
     return response
 
 
@@ -60,11 +63,18 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def progress(job: Job) -> AsyncIterator[str]:
-    """A server-sent event for each change of a job, until its end."""
+def progress_answer(request: Request, work: Job | Training) -> Response:
+    """How far it is: as JSON, or as server-sent events until its end, as the client accepts."""
+    if EVENTS in request.headers.get("accept", ""):
+        return StreamingResponse(_changes(work), media_type=EVENTS)
+    return JSONResponse(work.progress())
+
+
+async def _changes(work: Job | Training) -> AsyncIterator[str]:
+    """A server-sent event for each change, until the end."""
     seen = None
     while True:
-        ended, now = job.ended, job.progress()
+        ended, now = work.ended, work.progress()
         if now != seen:
             yield f"data: {json.dumps(now)}\n\n"
             seen = now

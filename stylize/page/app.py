@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -20,23 +20,32 @@ from stylize.config import ApplyConfig
 from stylize.errors import StyleFileError, StylizeError
 from stylize.network.style_header import read_header
 from stylize.page import openapi
-from stylize.page.answers import SHOWN, file_answer, painted, progress, show
+from stylize.page.answers import SHOWN, file_answer, painted, progress_answer, show
 from stylize.page.easel import Easel
 from stylize.page.jobs import Job, Jobs
 from stylize.page.limits import Limits
 from stylize.page.openapi import EVENTS, JSON, PICTURE, Operation
-from stylize.page.options import read_options
+from stylize.page.options import OPTIONS, read_options
 from stylize.page.refusals import BAD_REQUEST, NOT_FOUND, RefusalError, answer
-from stylize.page.uploads import Photo, Photos, label_of, read_json, save_body
+from stylize.page.training_operations import TrainingOperations
+from stylize.page.trainings import Trainings
+from stylize.page.uploads import Photo, Photos, label_of, read_json, received
 
 
 class Page:
     """Everything behind the page. All of it runs in one event loop; painting has its threads."""
 
     def __init__(
-        self, folder: Path, output: Path | None, device: str, precision: str, limits: Limits
+        self,
+        folder: Path,
+        output: Path | None,
+        content: Path | None,
+        device: str,
+        precision: str,
+        limits: Limits,
     ) -> None:
-        """Files of clients are kept in `folder`. Jobs may save their results in `output`."""
+        """Files of clients are kept in `folder`. Jobs may save their results in `output`, and
+        styles are trained on the photos in `content`."""
         self._name = folder.name  # pages that another server has sent know photos of that one
         self._folder = folder
         self._device, self._precision = device, precision
@@ -44,6 +53,10 @@ class Page:
         self._photos = Photos(folder / "photos", limits)
         self._easel = Easel(folder / "requests", (device, precision), limits.requests)
         self._jobs = Jobs(folder / "jobs", output, limits)
+        self._trainings = Trainings(content)
+        self._training_operations = TrainingOperations(
+            self._trainings, folder, (device, precision), limits
+        )
         self._shown = ThreadPoolExecutor(1, "shown")
         environment = Environment(
             loader=PackageLoader("stylize.page", "."), autoescape=True, undefined=StrictUndefined
@@ -53,6 +66,7 @@ class Page:
     def close(self) -> None:
         """Finish the photos in work, and end all threads."""
         self._jobs.close()
+        self._trainings.close()
         self._easel.close()
         self._shown.shutdown(cancel_futures=True)
 
@@ -93,7 +107,7 @@ class Page:
                 query={**openapi.STYLE, **openapi.NAME},
                 optional=("name",),
                 body={PICTURE: {}},
-                options=True,
+                options=OPTIONS,
                 refusals=(400, 404, 408, 413, 415, 422, 429),
             ),
             Operation(
@@ -125,7 +139,7 @@ class Page:
                 "An uploaded photo in a style.",
                 content={PICTURE: {}},
                 query=openapi.STYLE,
-                options=True,
+                options=OPTIONS,
                 refusals=(400, 404, 422, 429),
             ),
             Operation(
@@ -139,7 +153,7 @@ class Page:
                 },
                 optional=("save",),
                 body={JSON: photos},
-                options=True,
+                options=OPTIONS,
                 refusals=(400, 404, 408, 413, 429),
             ),
             Operation(
@@ -160,11 +174,16 @@ class Page:
                 content={"application/zip": {}},
                 refusals=(404,),
             ),
+            *self._training_operations.all(),
         ]
 
     async def page(self, _: Request) -> Response:
         output = self._jobs.output
-        page = self._template.render(output=str(output) if output else "", server=self._name)
+        page = self._template.render(
+            output=str(output) if output else "",
+            trains=self._trainings.content is not None,
+            server=self._name,
+        )
         return HTMLResponse(page)
 
     async def list_styles(self, _: Request) -> Response:
@@ -181,12 +200,8 @@ class Page:
         style, config = self._asked(request, "name")
         label = label_of(request)
         with self._easel.place():
-            path = self._folder / f"body-{id(request)}"
-            await save_body(request, path, self._limits)
-            try:
+            async with received(request, self._folder, self._limits) as path:
                 future = self._easel.paint(path, label, style, config)
-            finally:
-                path.unlink()
             return await painted(request, future, label)
 
     async def add_photo(self, request: Request) -> Response:
@@ -228,10 +243,7 @@ class Page:
         return JSONResponse(job.progress(), 201)
 
     async def show_job(self, request: Request) -> Response:
-        job = self._job(request)
-        if EVENTS in request.headers.get("accept", ""):
-            return StreamingResponse(progress(job), media_type=EVENTS)
-        return JSONResponse(job.progress())
+        return progress_answer(request, self._job(request))
 
     async def stop_job(self, request: Request) -> Response:
         job = self._jobs.stop(request.path_params["job"])

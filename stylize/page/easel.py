@@ -25,7 +25,7 @@ from stylize.batch.plan import Job, make_plan
 from stylize.batch.tasks import Recipe, Task, make_recipe
 from stylize.batch.writer import Outcome
 from stylize.config import ApplyConfig
-from stylize.errors import ImageError, StylizeError
+from stylize.errors import ImageError
 from stylize.events import PhotoBegun, PhotoDone
 from stylize.files import Location
 from stylize.page.refusals import BUSY, RefusalError
@@ -134,8 +134,9 @@ class Easel:
                 self._paint_all_like(request)
 
     def _warm_up(self) -> None:
-        """Paint something: the first picture of a process takes seconds longer."""
-        with suppress(StylizeError):
+        """Paint something: the first picture of a process takes seconds longer. What goes wrong
+        here goes wrong again for a request, which then has the reason as its answer."""
+        with suppress(Exception):
             style = load_style(next(iter(style_files())), *self._machine)
             style.stylize(Image.new("RGB", WARM_UP))
 
@@ -182,8 +183,8 @@ class Easel:
         while request is not None:
             begun[request.job.source] = request
             yield Task(request.job, None, State.NEW)
-            full = len(begun) == MOST_TOGETHER
-            request = None if full else self._take(first.is_like)
+            enough = self._ended or len(begun) == MOST_TOGETHER
+            request = None if enough else self._take(first.is_like)
 
 
 def _answer(request: Request, outcome: Outcome) -> None:

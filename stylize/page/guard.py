@@ -1,9 +1,9 @@
 """Who may ask: checks of `Host`, `Origin` and token; the headers of every answer."""
 
+import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stylize.page.refusals import FORBIDDEN, UNAUTHORIZED, RefusalError, answer
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PORT = re.compile(r":\d+$")
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -64,13 +65,13 @@ class Guard:
 
     def _check_site(self, request: Request) -> None:
         host = request.headers.get("host", "")
-        if self._names and urlsplit(f"//{host}").hostname not in self._names:
+        if self._names and _PORT.sub("", host).strip("[]") not in self._names:
             raise RefusalError(FORBIDDEN, "this server has another name", "open it as localhost")
         origin = request.headers.get("origin")
-        foreign = origin is not None and urlsplit(origin).netloc != host
+        foreign = origin is not None and origin.partition("://")[2] != host
         # Other sites may link to the page, but not use it.
         site = request.headers.get("sec-fetch-site", "none")
-        if foreign or (site not in OWN and request.url.path != "/"):
+        if foreign or (site not in OWN and request.scope["path"] != "/"):
             raise RefusalError(FORBIDDEN, "a request of another site", "open the page itself")
 
     def _token_of(self, request: Request) -> str:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass
+from dataclasses import MISSING, Field, dataclass, field
 from typing import Any
 
 from starlette.requests import Request
@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from stylize import __version__
-from stylize.page.options import OPTIONS, kinds_of
+from stylize.page.options import kinds_of
 
 Json = dict[str, Any]
 JSON, PICTURE, EVENTS = "application/json", "image/*", "text/event-stream"
@@ -28,7 +28,7 @@ class Operation:
     """One operation: what it takes, and what it answers if all goes well.
 
     `query` and `body` are required unless `optional` names them. `body` and `content` map a media
-    type to the properties of the JSON in it (none: a file). `options`: takes those of `apply`, too.
+    type to the properties of the JSON in it (none: a file). `options` are settings in the query.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Operation:
     query: Mapping[str, str] | None = None
     optional: Sequence[str] = ()
     body: Mapping[str, Json] | None = None
-    options: bool = False
+    options: Mapping[str, Field[Any]] = field(default_factory=dict)
     refusals: Sequence[int] = ()
 
     def route(self) -> Route:
@@ -56,8 +56,7 @@ class Operation:
             _parameter(name, "query", text, required=name not in self.optional)
             for name, text in (self.query or {}).items()
         ]
-        if self.options:
-            parameters += [_option(name, each) for name, each in OPTIONS.items()]
+        parameters += [_option(name, each) for name, each in self.options.items()]
         answers = {self.status: {"description": "Done.", "content": _content(self.content)}}
         for status in (401, 403, *self.refusals):
             answers[status] = {"description": "Refused.", "content": _content({JSON: ERROR})}

@@ -1,11 +1,11 @@
-"""Query -> settings: the options of `stylize apply` that need no path, by the same names."""
+"""Query -> settings: the options of the commands that need no path, by the same names."""
 
 from collections.abc import Mapping
 from dataclasses import Field, fields
 from types import UnionType
 from typing import Any, get_args
 
-from stylize.config import FILES, LOOK, ApplyConfig, Look
+from stylize.config import FILES, LOOK, ApplyConfig, Look, TrainConfig
 from stylize.errors import UsageError, suggest
 
 # These name files of the server or its own limit; a photo has its name from the client.
@@ -19,6 +19,12 @@ OPTIONS: dict[str, Field[Any]] = {
     if each.name == BACKGROUND
     or (each.metadata.get("heading") in (LOOK, FILES) and each.name not in NOT_FOR_CLIENTS)
 }
+# The same for a training, whose machine and weights of VGG-16 the server chooses.
+TRAINING: dict[str, Field[Any]] = {
+    each.name.replace("_", "-"): each
+    for each in fields(TrainConfig)
+    if each.metadata.get("text") and each.name not in ("device", "precision", "vgg")
+}
 
 
 def read_options(query: Mapping[str, str], device: str, precision: str) -> ApplyConfig:
@@ -26,14 +32,24 @@ def read_options(query: Mapping[str, str], device: str, precision: str) -> Apply
 
     Raises UsageError: there is no such option, or its value cannot be used.
     """
-    values: dict[str, Any] = {"device": device, "precision": precision}
-    for name, text in query.items():
-        if name not in OPTIONS:
-            hint = suggest(name, OPTIONS, "/openapi.json lists the options")
-            raise UsageError(f"there is no option {name!r}", hint)
-        values[OPTIONS[name].name] = _value(text, kinds_of(OPTIONS[name]))
+    values = {"device": device, "precision": precision, **_values(query, OPTIONS)}
     look = Look.from_dict(Look.own(values))
     return ApplyConfig.from_dict({**ApplyConfig.own(values), "look": look})
+
+
+def read_training(query: Mapping[str, str], device: str, precision: str) -> TrainConfig:
+    """As `read_options`, for a training."""
+    values = {"device": device, "precision": precision, **_values(query, TRAINING)}
+    return TrainConfig.from_dict(values)
+
+
+def _values(query: Mapping[str, str], known: Mapping[str, Field[Any]]) -> dict[str, Any]:
+    """The value of each setting that the query names."""
+    for name in query:
+        if name not in known:
+            hint = suggest(name, known, "/openapi.json lists the options")
+            raise UsageError(f"there is no option {name!r}", hint)
+    return {known[name].name: _value(query[name], kinds_of(known[name])) for name in query}
 
 
 def kinds_of(field: Field[Any]) -> tuple[type, ...]:

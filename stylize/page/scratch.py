@@ -16,7 +16,8 @@ def scratch() -> Iterator[Path]:
     """A folder of this server, which only this user may read. Removes those that killed servers
     have left: nobody holds their lock."""
     for left in Path(tempfile.gettempdir()).glob(PREFIX + "*"):
-        _remove(left)
+        if not left.is_symlink():  # whoever may have put one there
+            _remove(left)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     with FileLock(_lock(folder)):
         try:

@@ -9,6 +9,7 @@ import uvicorn
 
 from stylize.errors import UsageError
 from stylize.files import make_folder
+from stylize.network.device import choose
 from stylize.page.app import Page
 from stylize.page.connection import patient
 from stylize.page.guard import LOOPBACK, Guard
@@ -26,6 +27,7 @@ def serve(
     *,
     token: str = "",
     output: Path | None = None,
+    content: Path | None = None,
     device: str = "auto",
     precision: str = "auto",
     limits: Limits | None = None,
@@ -35,20 +37,24 @@ def serve(
     Calls `ready` with the page's address, once it answers. `token` is what clients must know; by
     default, a random one.
 
-    Raises UsageError: the address is in use or not of this machine, or the token is too short.
+    Raises UsageError: the address is in use or not of this machine, the token is missing or too
+        short, or a folder or the device cannot be used.
     """
     if token and (len(token) < LEAST_TOKEN or not token.isalnum()):
         hint = f"give {LEAST_TOKEN} letters and digits or more, or none for a random one"
         raise UsageError("the token can be guessed, or is no word", hint)
     if not token and host not in LOOPBACK:
         raise UsageError(f"{host} can be reached by others", "give --token, which they must know")
+    choose(device, precision)
     token = token or secrets.token_hex(16)
     limits = limits or Limits()
+    if content is not None and not content.is_dir():
+        raise UsageError(f"no folder {content}", "--content takes a folder of photos")
     if output is not None:
         make_folder(output)
     with _listening(host, port) as listening, scratch() as folder:
         port = listening.getsockname()[1]
-        page = Page(folder, output, device, precision, limits)
+        page = Page(folder, output, content, device, precision, limits)
         try:
             config = uvicorn.Config(
                 Guard(page.app(), host, port, token),

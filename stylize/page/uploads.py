@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ async def save_body(request: Request, path: Path, limits: Limits) -> int:
     except BaseException:
         path.unlink()
         raise
+
+
+@asynccontextmanager
+async def received(request: Request, folder: Path, limits: Limits) -> AsyncIterator[Path]:
+    """The body of a request in a file, which is gone afterwards; raises RefusalError as `parts`."""
+    path = folder / secrets.token_urlsafe(16)
+    await save_body(request, path, limits)
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 async def read_json(request: Request, limits: Limits) -> Any:

@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -229,6 +230,13 @@ def test_an_uploaded_photo_is_shown_upright_as_webp(client):
         assert (shown.format, shown.size) == ("WEBP", (30, 40))
     assert client.delete(f"/photos/{photo}").status_code == 204
     assert client.get(f"/photos/{photo}").status_code == 404
+
+
+def test_warnings_come_in_a_header(client):
+    answer = client.post("/stylize?style=tiny&name=a.png&background=keep", content=GOOD["a.png"])
+    assert unquote(answer.headers["stylize-warnings"]).startswith("no mask")
+    answer = client.post("/stylize?style=tiny&name=a.png", content=GOOD["a.png"])
+    assert "stylize-warnings" not in answer.headers
 
 
 def test_styles_with_their_pictures(client):

@@ -161,6 +161,7 @@ def test_reload_in_the_middle(open_page, tmp_path):
     assert tab.is_disabled("#apply")
     tab.wait_for_selector("#download")
     assert tab.inner_text("#outcome") == "10 of 10 in woodblock"
+    tab.reload()
     assert len(zipped(tab)) == 10
 
 
@@ -199,3 +200,34 @@ def test_what_cannot_be_done_is_said(open_page, photos, tmp_path):
     tab.set_input_files("#files", photos / BROKEN)
     tab.get_by_text(f"{BROKEN}: cannot be read").click()
     tab.get_by_text(f"{BROKEN}: not a picture").wait_for()
+
+
+def test_a_training_is_followed_stopped_and_continued(open_page, client, photos):
+    query = {"style": "slow", "name": "a.png", "steps": 500, "size": 32, "style-size": 32}
+    query |= {"checkpoint-every": 2, "preview-every": 2}
+    client.post("/trainings", params=query, content=(photos / "0.png").read_bytes())
+    tab = open_page()
+    item = tab.locator("#trainings li[data-style=slow]")
+    item.get_by_text(re.compile("^Step [0-9]+ of 500")).wait_for()
+    item.locator("img").wait_for()
+    assert len(item.locator("polyline").get_attribute("points").split()) > 1
+    check_accessibility(tab)
+    item.get_by_role("button", name="Stop").click()
+    item.get_by_text(re.compile("^Stopped after step [0-9]+$")).wait_for()
+    step = int(re.search("[0-9]+", item.locator(".state").inner_text())[0])
+    item.get_by_role("button", name="Continue").click()
+    item.get_by_text(re.compile("^Step [0-9]+ of 500")).wait_for()
+    assert int(re.search("[0-9]+", item.locator(".state").inner_text())[0]) > step
+    item.get_by_role("button", name="Stop").click()
+    item.get_by_text(re.compile("^Stopped after step [0-9]+$")).wait_for()
+
+
+def test_a_training_is_started_with_a_picture_and_a_name(open_page, photos):
+    tab = open_page()
+    tab.wait_for_load_state("networkidle")
+    tab.evaluate("document.getElementById('train').open = true")
+    tab.set_input_files("#picture", photos / "1.png")
+    assert tab.input_value("input[name=style]:not([type=radio])") == "1"
+    tab.get_by_role("button", name="Train").click()
+    item = tab.locator("#trainings li[data-style='1']")
+    item.get_by_text("no usable photos").wait_for()  # the server's are small

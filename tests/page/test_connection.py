@@ -1,9 +1,12 @@
 """Clients that are slow, stop half way or send too much: the server ends it, and lives on."""
 
+import io
+import re
 import socket
 import time
 
 import pytest
+from conftest import draw_picture
 from page_server import TOKEN, server
 
 IDLE = 0.5
@@ -14,7 +17,7 @@ POST = f"POST /photos?name=a.png HTTP/1.1\r\n{HEAD}"
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory):
     folder = tmp_path_factory.mktemp("limited") / "here"
-    limits = {"idle": IDLE, "receiving": 2, "body": 100_000, "requests": 2, "photos": 5}
+    limits = {"idle": IDLE, "receiving": 2, "body": 200_000, "requests": 2, "photos": 5}
     with server(folder, **limits) as running:
         yield running
 
@@ -88,7 +91,7 @@ def test_a_client_that_leaves_in_the_middle_of_its_body(limited):
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("length", ["100001", "1000000000000"])
+@pytest.mark.parametrize("length", ["200001", "1000000000000"])
 def test_a_body_that_says_it_is_too_large(limited, length):
     with talk(limited, f"{POST}Content-Length: {length}\r\n\r\n") as connection:
         assert heard(connection).startswith(b"HTTP/1.1 413")
@@ -96,7 +99,7 @@ def test_a_body_that_says_it_is_too_large(limited, length):
 
 def test_a_body_that_turns_out_too_large(limited):
     with limited.client() as client:
-        answer = client.post("/photos?name=a.png", content=(b"x" * 10_000 for _ in range(20)))
+        answer = client.post("/photos?name=a.png", content=(b"x" * 10_000 for _ in range(40)))
     assert answer.status_code == 413
 
 
@@ -125,3 +128,15 @@ def test_no_room_for_more_photos(limited, picture):
         assert [answer.status_code for answer in found] == 5 * [201] + [507]
         for answer in found[:5]:
             assert client.delete(f"/photos/{answer.json()['id']}").status_code == 204
+
+
+def test_a_client_that_does_not_take_its_answer(limited):
+    content = io.BytesIO()
+    draw_picture(1, 1600, 1600).save(content, "JPEG", quality=30)
+    post = POST.replace("/photos?name=a.png", "/stylize?style=tiny&name=a.jpg&format=tiff")
+    with talk(limited, f"{post}Content-Length: {content.tell()}\r\n\r\n") as connection:
+        connection.sendall(content.getvalue())
+        head = connection.recv(1000)
+        whole = int(re.search(rb"content-length: (\d+)", head)[1])
+        time.sleep(4 * IDLE)
+        assert 0 < len(head + heard(connection)) < whole

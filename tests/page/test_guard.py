@@ -2,7 +2,6 @@
 
 import httpx
 import pytest
-from commands import fails, stylize
 from page_server import TOKEN
 
 
@@ -27,7 +26,9 @@ def test_the_address_with_the_token_gives_a_cookie_that_scripts_and_other_sites_
     assert httpx.get(f"{page.address}/?token=wrong").status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:80", "", "10.0.0.1"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:80", "", "10.0.0.1", "[", "localhost:80:80"]
+)
 def test_a_foreign_name_for_this_machine(client, host):
     answer = client.get("/styles", headers={"Host": host})
     assert answer.status_code == 403
@@ -38,7 +39,9 @@ def test_own_names(client, host):
     assert client.get("/styles", headers={"Host": host}).status_code == 200
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "http://["]
+)
 def test_a_foreign_origin(client, origin, page):
     before = page.files()
     answer = client.post("/photos?name=a.png", content=b"x", headers={"Origin": origin})
@@ -76,9 +79,3 @@ def test_headers_of_every_answer(client, path):
 )
 def test_no_other_file_is_served(client, path):
     assert client.get(path).status_code == 404
-
-
-def test_on_other_addresses_a_token_must_be_given():
-    fails(stylize("page", "--host", "10.0.0.1", "--no-browser"), 2, "--token")
-    result = stylize("page", "--host", "10.0.0.1", "--no-browser", "--token", "short")
-    fails(result, 2, "can be guessed")

@@ -4,6 +4,7 @@ import {chosen, dropped, upload} from "./files.js";
 import {ask} from "./server.js";
 import {complain, follow, start} from "./job.js";
 import {show} from "./preview.js";
+import {watchTrainings} from "./training.js";
 
 const KEPT = `stylize ${document.body.dataset.server}`;
 const form = document.getElementById("look");
@@ -13,6 +14,7 @@ const status = document.getElementById("status");
 
 const {photos = [], look = [], job} = JSON.parse(sessionStorage.getItem(KEPT) ?? "{}");
 const kept = {photos, look, job, photo: photos[0]};
+let running = false; // whether the job goes on
 
 function keep() {
   kept.look = [...new FormData(form)];
@@ -27,7 +29,7 @@ function query() {
 
 function draw() {
   document.body.classList.toggle("empty", !kept.photos.length);
-  apply.disabled = !kept.photos.length || !query().get("style") || Boolean(kept.job);
+  apply.disabled = !kept.photos.length || !query().get("style") || running;
   apply.textContent = kept.photos.length > 1 ? `Apply to all ${kept.photos.length}` : "Apply";
   for (const output of form.querySelectorAll("output")) {
     const {value} = document.getElementById(output.htmlFor);
@@ -115,9 +117,17 @@ async function drawStyles() {
   document.getElementById("styles").replaceChildren(...cards);
 }
 
+async function newStyle() {
+  const chosen = query().get("style");
+  await drawStyles();
+  const radio = chosen && form.querySelector(`[name="style"][value="${chosen}"]`);
+  if (radio) radio.checked = true;
+}
+
 function followJob() {
+  running = true;
   follow(kept.job, () => {
-    kept.job = undefined;
+    running = false;
     draw();
   });
 }
@@ -159,7 +169,9 @@ for (const id of ["files", "folder"]) {
     input.value = "";
   });
 }
+const forTraining = event => event.target.id === "picture"; // takes what is dropped by itself
 document.addEventListener("dragover", event => {
+  if (forTraining(event)) return;
   event.preventDefault();
   document.body.classList.add("dragging");
 });
@@ -167,10 +179,12 @@ document.addEventListener("dragleave", event => {
   if (!event.relatedTarget) document.body.classList.remove("dragging");
 });
 document.addEventListener("drop", async event => {
-  event.preventDefault();
   document.body.classList.remove("dragging");
+  if (forTraining(event)) return;
+  event.preventDefault();
   take(await dropped(event.dataTransfer));
 });
 
 await drawStyles();
 restore();
+if (document.getElementById("train")) watchTrainings(newStyle);

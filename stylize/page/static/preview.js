@@ -62,8 +62,8 @@ async function put(photo, look, size, signal) {
   signal.throwIfAborted();
   URL.revokeObjectURL(after.src);
   after.src = address;
-  after.dataset.size = size;
   await after.decode();
+  after.dataset.shown = `${look.get("style")} ${size}`;
 }
 
 function say(text, kind = "") {
