@@ -18,5 +18,5 @@ def test_a_bar_begins_anew(capsys):
     bar.start(2, "one")
     bar.close()
     bar.count(5, "listing")
-    assert "listing: 5photo" in capsys.readouterr().err
+    assert "listing: : 5photo" in capsys.readouterr().err
     bar.close()
