@@ -2,10 +2,10 @@
 
 Before: one photo after the other, each layer on all cores, colour differences of whole pictures by
 scikit-image. Now: a photo on each core, colour differences of the compared pixels by torch. Both in
-turn, on free cores and on cores that each have another process to run. Prints seconds a photo, the
-ratios round by round, and the largest difference between the figures of both ways.
+turn, with --busy on cores that each have another process to run. Prints seconds a photo, the median
+of the ratios, and the largest difference between the figures of both ways.
 
-    python bench/lighting.py [--photos 4] [--rounds 3] [--style woodblock]
+    python bench/lighting.py [--photos 2] [--rounds 3] [--style woodblock] [--busy]
 """
 
 import argparse
@@ -14,13 +14,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from common import PHOTOS, machine, median_ratio, record, side_by_side, some_photos
+from common import PHOTOS, machine, median_ratio, record, some_photos
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -83,32 +84,35 @@ def others(processes: int) -> Iterator[None]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=int, default=4)
+    parser.add_argument("--photos", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--style", default="woodblock")
+    parser.add_argument("--busy", action="store_true")
     options = parser.parse_args()
     device = load_style(options.style).compute.device
     console = Console(width=110)
     console.print(machine(device))
-    table = Table("cores", "before, s a photo", "now", "times as fast")
-    figures = {}
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, others(os.cpu_count() if options.busy else 0):
         folder = Path(name)
         for path in some_photos(PHOTOS, options.photos):
             (folder / path.name).symlink_to(path)
-        count = len(list(folder.iterdir()))
-        ways = {way.__name__: lambda way=way: way(options.style, folder) for way in (before, now)}
-        for cores, processes in (("free", 0), ("busy", os.cpu_count())):
-            with others(processes):
-                seconds = side_by_side(ways, options.rounds, device)
-            ratio = median_ratio(seconds["before"], seconds["now"])
-            each = {way: median(values) / count for way, values in seconds.items()}
-            table.add_row(cores, f"{each['before']:.2f}", f"{each['now']:.2f}", f"{ratio:.1f}")
-            figures[cores] = {**each, "ratio": ratio}
-        pairs = zip(before(options.style, folder), now(options.style, folder), strict=True)
-        figures["largest difference"] = max(abs(a - b) for a, b in pairs)
+        found: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {way.__name__: [] for way in (before, now)}
+        for _ in range(options.rounds):  # no warm-up: each takes long
+            for way in (before, now):
+                started = time.perf_counter()
+                found[way.__name__] = way(options.style, folder)
+                seconds[way.__name__].append(time.perf_counter() - started)
+    table = Table("", "seconds a photo, median", "all")
+    for way, values in seconds.items():
+        each = [value / options.photos for value in values]
+        table.add_row(way, f"{median(each):.2f}", " ".join(f"{value:.1f}" for value in each))
+    ratio = median_ratio(seconds["before"], seconds["now"])
+    largest = max(abs(a - b) for a, b in zip(found["before"], found["now"], strict=True))
     console.print(table)
-    console.print(f"largest difference between figures: {figures['largest difference']:.4f}")
+    console.print(f"{ratio:.1f} times as fast; figures differ by {largest:.4f} at most")
+    console.print(f"load at the end (processes, mean of a minute): {os.getloadavg()[0]:.1f}")
+    figures = {"busy": options.busy, "ratio": ratio, "largest difference": largest, **seconds}
     record("lighting", device, figures)
 
 

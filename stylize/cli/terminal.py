@@ -133,6 +133,7 @@ class ProgressBar:
     def close(self) -> None:
         if self._bar is not None:
             self._bar.close()
+            self._bar = None
 
 
 def backend_line(event: Backend) -> str:

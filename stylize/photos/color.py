@@ -140,7 +140,7 @@ def oklab_to_linear(lab: Tensor) -> Tensor:
 
 
 def to_lab(image: Tensor) -> Tensor:
-    """sRGB -> CIE L*a*b* (D65): lightness in [0, 100], green to red, blue to yellow."""
+    """sRGB -> CIE L*a*b* (D65), (N, 3, H, W): lightness in [0, 100], a, b."""
     xyz = _mix(_XYZ, to_linear(image))
     roots = torch.where(xyz > _DARK**3, xyz ** (1 / 3), xyz / (3 * _DARK**2) + 4 / 29)
     x, y, z = roots.unbind(1)

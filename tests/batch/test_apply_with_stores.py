@@ -21,7 +21,7 @@ from conftest import draw_picture
 from object_store import BUCKET, KEY, SECRET
 from PIL import Image
 
-from stylize.batch.apply import apply
+from stylize.batch.apply import apply, apply_styles
 from stylize.batch.object_manifest import ObjectManifest
 from stylize.cli.terminal import print_json
 from stylize.config import ApplyConfig, Look
@@ -116,6 +116,15 @@ def test_a_bucket_becomes_what_a_folder_becomes(style_file, bucket, tmp_path):
     for name, content in found.items():
         folder = (tmp_path / "out" / name).read_bytes()
         assert np.abs(pixels(content) - pixels(folder)).max() <= 1
+
+
+def test_several_styles_go_into_prefixes_of_their_names(style_file, bucket):
+    other = style_file.with_name("other.safetensors")
+    other.write_bytes(style_file.read_bytes())
+    put(bucket / "in/a.png", png(0))
+    list(apply_styles([str(style_file), str(other)], [bucket / "in"], bucket / "out", CPU))
+    assert places(bucket / "out") == ["other/a.png", "tiny/a.png"]
+    assert started(run(other, [bucket / "in"], bucket / "out" / "other")) == (0, 1)
 
 
 def test_only_what_is_new_or_has_changed_is_done(style_file, bucket):

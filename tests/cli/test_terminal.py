@@ -20,8 +20,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from stylize.cli.apply import print_failures, print_progress
-from stylize.cli.terminal import Screen, print_error, print_line, print_reasons
+from stylize.cli.progress import print_failures, print_progress
+from stylize.cli.terminal import ProgressBar, Screen, print_error, print_line, print_reasons
 from stylize.errors import visible
 from stylize.events import ApplyDone, ApplyStarted, PhotoBegun, PhotoDone, PhotoFailed
 from stylize.network.style_file import load_network, save_style
@@ -186,3 +186,13 @@ def test_json_stays_json(style_file, tmp_path):
     assert not OBEYED.search(result.stdout)
     (failed,) = (e for e in map(json.loads, result.stdout.splitlines()) if "reason" in e)
     assert failed["source"] == f"in/{NAME}.jpg"
+
+
+def test_a_bar_begins_anew(capsys):
+    """As where stores are listed for each of several styles."""
+    bar = ProgressBar()
+    bar.start(2, "one")
+    bar.close()
+    bar.count(5, "listing")
+    assert "listing: : 5photo" in capsys.readouterr().err
+    bar.close()
