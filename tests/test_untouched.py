@@ -117,7 +117,10 @@ def may_change(path: Path, words: list[str], identity: tuple[int, int]) -> bool:
     output = Path(words[words.index("-o") + 1]) if "-o" in words else Path("painted")
     if ".stylize" in path.parts:
         return True
-    if "--overwrite" not in words or not path.parent.resolve().is_relative_to(output.resolve()):
+    places = (path.parent.resolve(), path.resolve())  # of the name, and of the file that it names
+    if not any(place.is_relative_to(output.resolve()) for place in places):
+        return False
+    if "--overwrite" not in words:
         return False
     inputs = [Path(word) for word in words[2 : words.index("-q")]]
     photos = list(photos_of(inputs))

@@ -141,7 +141,7 @@ class Manifest:
         self._path = self.folder / "manifest.jsonl"
         self._lock = threading.Lock()
         self._count = 0  # lines
-        self._places: dict[str, tuple[int, ...]] = {}  # of the lines of a target, in the file
+        self._places: dict[str, list[int]] = {}  # of the lines of a target, in the file
         if not self._path.exists():
             return
         with open_file(self._path) as file:
@@ -151,7 +151,7 @@ class Manifest:
                     self._note(record.target, place)
 
     def _note(self, target: str, place: int) -> None:
-        self._places[target] = (*self._places.get(target, ()), place)
+        self._places.setdefault(target, []).append(place)
 
     def state(self, job: Job, mask: Location | None, style: str, options: dict[str, Any]) -> State:
         """The state of the output of `job`, given its mask, style (sha256) and options now."""
@@ -174,7 +174,7 @@ class Manifest:
             return False
         place = self.add(record)
         write_file(target, content, self.scratch)
-        self._places[record.target] = (place,)
+        self._places[record.target] = [place]
         return True
 
     def record(self, place: Path, target: Path) -> Record | None:
@@ -188,7 +188,7 @@ class Manifest:
                 for start in reversed(places):
                     record = Record.from_json(_line_at(file, start))
                     if record is not None and record.output == output:
-                        self._places[str(place)] = (start,)
+                        self._places[str(place)] = [start]
                         return record
         except OSError:
             pass
@@ -217,7 +217,10 @@ class Manifest:
                 write_file(self._path, file, self.scratch)
 
     def _leave_out(self) -> None:
-        """Write the file anew without the lines that count no longer, if these are half of it."""
+        """Write the file anew without the lines that count no longer, if these are half of it.
+
+        Of the outputs of this run, one line counts; of others, all, as long as the file is there.
+        """
         output = self.folder.parent
         there = (p for target, p in self._places.items() if os.path.lexists(output / target))
         places = sorted(chain.from_iterable(there))
