@@ -202,7 +202,7 @@ class Jobs:
 
     def _forget_old(self) -> None:
         ended = [job for job in self._known.values() if job.ended]
-        for job in ended[: -self._limits.ended or None]:
+        for job in ended[: -self._limits.ended]:
             self._remove(job)
 
     def _remove(self, job: Job) -> None:

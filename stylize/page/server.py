@@ -34,13 +34,13 @@ def serve(
 ) -> None:
     """Serve the page until SIGINT or SIGTERM, which are raised again at the end.
 
-    Calls `ready` with the page's address, once it answers. `token` is what clients must know; by
-    default, a random one.
+    Calls `ready` with the page's address, which answers a moment later. `token` is what clients
+    must know; by default, a random one.
 
     Raises UsageError: the address is in use or not of this machine, the token is missing or too
         short, or a folder or the device cannot be used.
     """
-    if token and (len(token) < LEAST_TOKEN or not token.isalnum()):
+    if token and (len(token) < LEAST_TOKEN or not (token.isascii() and token.isalnum())):
         hint = f"give {LEAST_TOKEN} letters and digits or more, or none for a random one"
         raise UsageError("the token can be guessed, or is no word", hint)
     if not token and host not in LOOPBACK:
@@ -69,7 +69,8 @@ def serve(
                 limit_concurrency=limits.connections,
                 timeout_graceful_shutdown=FINISHING,
             )
-            ready(f"http://{host}:{port}/?token={token}")
+            name = f"[{host}]" if ":" in host else host
+            ready(f"http://{name}:{port}/?token={token}")
             uvicorn.Server(config).run(sockets=[listening])
         finally:
             page.close()

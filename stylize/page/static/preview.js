@@ -11,7 +11,7 @@ const after = document.getElementById("after");
 const cut = document.getElementById("cut");
 const state = document.getElementById("state");
 
-let under_way = new AbortController();
+let underWay = new AbortController();
 let timer;
 
 cut.addEventListener("input", () => {
@@ -22,9 +22,9 @@ cut.addEventListener("input", () => {
 // Shows `photo` with the `look`, a URLSearchParams; without a style, the photo alone.
 export function show(photo, look) {
   clearTimeout(timer);
-  under_way.abort();
-  under_way = new AbortController();
-  const {signal} = under_way;
+  underWay.abort();
+  underWay = new AbortController();
+  const {signal} = underWay;
   document.getElementById("name").textContent = photo?.name ?? "";
   if (!photo) return;
   if (before.dataset.photo !== photo.id) {
