@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ from stylize.style import Style
 from stylize.video.clip import Clip, Frame, measure_clip, read_frames
 
 SEGMENT = 64  # frames
+PER_PIXEL = 130  # bytes, while a painting goes on from the last one
 PIECE = 1 << 20  # bytes
 SUFFIX = ".nut"  # of a segment
 
@@ -106,22 +108,23 @@ class ClipPipeline:
         origin = Origin(task, source.stat().st_size, digest(source), mask)
         clip = measure_clip(source, self.config.size, self.config.max_megapixels * 1e6)
         budget = make_budget(self.config.max_memory, self.style.compute.device)
-        need = affordable(self.style.ways(clip.size, self.look), budget)
+        steady = round(PER_PIXEL * math.prod(clip.size))
+        ways = self.style.ways(clip.size, self.look)
+        need = affordable([replace(way, host=way.host + steady) for way in ways], budget)
         memory = round(budget.base + need.host)
         yield PhotoBegun(source, *self.style.seen(clip.size, self.look), str(need.way), memory)
         assert isinstance(self.manifest, Manifest | SingleOutput)  # noqa: S101 for the type checker
         with self.manifest.unfinished(self._key(origin)) as folder:
-            frames = 0
-            for frames in self._segments(clip, task, need, folder):
-                yield FramePainted(source, frames, max(frames, clip.count))
+            for done in self._segments(clip, task, need, folder):
+                yield FramePainted(source, done, max(done, clip.count))
             from stylize.video.joiner import join  # with PyAV, which is there by now
 
             whole = folder / f"whole{job.target.suffix}"
-            warnings = join(clip, _segments(folder), whole, self.config)
+            frames, warnings = join(clip, _segments(folder), whole, self.config)
             seconds = time.monotonic() - started
             record = make_record(origin, self.recipe, digest(whole), seconds, warnings)
-            done = PhotoDone(source, job.target, *clip.size, frames, seconds, tuple(warnings))
-            part = Encoded(_pieces(whole), record, done)
+            event = PhotoDone(source, job.target, *clip.size, frames, seconds, tuple(warnings))
+            part = Encoded(_pieces(whole), record, event)
             outcome = self._writer.start(job, part).result()
             if isinstance(outcome, PhotoFailed):
                 self._stopped = self._writer.stopped
@@ -146,29 +149,38 @@ class ClipPipeline:
         """Paint the clip from the first segment on that is not there; yields how many frames are
         done."""
         from stylize.video.encoder import SegmentEncoder
+        from stylize.video.steady import SteadyPainter
 
         most = self.config.max_megapixels * 1e6
         mask = read_mask(task.mask, clip.size, most) if task.mask else None
+        painter = SteadyPainter(self.style, self.look, need, self.manifest.scratch)
         ready = len(_segments(folder))
+        if ready:
+            painter.go_on_from(_state(folder, ready).read_bytes())
         done = ready * SEGMENT
         frames = read_frames(clip, done)
         for number in count(ready):
             encoder = None
             for frame in islice(frames, SEGMENT):
                 encoder = encoder or SegmentEncoder(clip, self.config.codec, self.config.crf)
-                encoder.add(Frame(self._stylize(frame.rgb, mask, need), frame.time))
+                encoder.add(Frame(painter.paint(self._photo(frame.rgb, mask)), frame.time))
                 done += 1
                 yield done
             if encoder is None:
                 return
+            # First what the next segment goes on from: this one is the sign that it is there.
+            write_file(_state(folder, number + 1), painter.to_bytes())
             write_file(folder / f"{number:06}{SUFFIX}", encoder.finish())
+            _state(folder, number).unlink(missing_ok=True)
 
-    def _stylize(self, rgb: Image.Image, mask: Image.Image | None, need: Need) -> Image.Image:
+    def _photo(self, rgb: Image.Image, mask: Image.Image | None) -> Photo:
         photo = Photo(rgb, mask=mask)
-        if self.look.masked:
-            photo = replace(photo, mask=product_mask(photo))
-        folder = self.manifest.scratch
-        return self.style.stylize_photos([photo], self.look, need, folder)[0]
+        return replace(photo, mask=product_mask(photo)) if self.look.masked else photo
+
+
+def _state(folder: Path, segments: int) -> Path:
+    """The file of what the painter goes on from after so many segments."""
+    return folder / f"{segments:06}.npz"
 
 
 def _segments(folder: Path) -> list[Path]:

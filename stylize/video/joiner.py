@@ -15,17 +15,20 @@ from stylize.video.clip import Clip, open_container
 
 Packet: TypeAlias = "av.Packet[Any]"
 Packets = Iterable[Packet]
+Joined = tuple[int, list[str]]
 # The index of an MP4 file comes first: a player can begin before it has the whole file.
 OPTIONS = {"mp4": {"movflags": "faststart"}, "mov": {"movflags": "faststart"}}
 OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder")
 
 
-def join(clip: Clip, segments: Sequence[Path], target: Path, config: ApplyConfig) -> list[str]:
+def join(clip: Clip, segments: Sequence[Path], target: Path, config: ApplyConfig) -> Joined:
     """Write `target`: the segments in order, with the sound, subtitles and texts of the clip;
     without texts if `config.strip`, without places if `config.strip_gps`.
 
-    Only sound that the container cannot hold is encoded again. Returns warnings: what could not be
-    kept as it was. Raises ImageError: the clip or a segment is damaged; OSError: the disk is full.
+    Only sound that the container cannot hold is encoded again. Returns the number of frames, and
+    warnings: what could not be kept as it was.
+
+    Raises ImageError: the clip or a segment is damaged; OSError: the disk is full.
     """
     container = CONTAINERS[target.suffix.lower()]
     options = OPTIONS.get(container, {})
@@ -39,9 +42,11 @@ def join(clip: Clip, segments: Sequence[Path], target: Path, config: ApplyConfig
             painted = output.add_stream_from_template(first.streams.video[0])
         others = Others(source, output)
         frames = _painted(segments, painted, 1 / clip.rate)
+        count = 0
         for packet in merge(frames, others.packets(), key=_seconds):
+            count += packet.stream is painted
             output.mux(packet)
-    return others.warnings
+    return count, others.warnings
 
 
 def _texts(metadata: dict[str, str], *, places: bool) -> dict[str, str]:
