@@ -173,10 +173,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for name, (frames, flow) in clips.items():
             height, width = frames[0].shape[:2]
-            other = "still" if name == "pan" else "pan"
-            after = cv2.resize(clips[other][0][0], (width, height), interpolation=cv2.INTER_AREA)
-            if other == "still":
-                after = 255 - after  # the same photo is no cut
+            after = 255 - cv2.resize(clips["pan"][0][0], (width, height))
             found = measure(style, frames, flow, after, Path(scratch))
             figures[name] = found
             table.add_row(name, *(f"{value:.2f}" for value in found.values()))

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Plane = NDArray[np.floating[Any]]
 
-LONGEST, SHORTEST = 480, 16  # pixels of the sides, at which flow is estimated
-WINDOW = 9  # pixels: neighbours that decide together
+LONGEST, SHORTEST = 320, 64  # pixels of the sides, at which flow is estimated
+WINDOW, WIDE = 9, 31  # pixels: neighbours that look alike, and that stand still, together
 AWAY, SHARE = 0.5, 0.01  # square pixels, and share of the squared way: the least that is no return
-STILL = 2.5  # times the squared difference that is left by the flow
+STILL = 0.2  # pixels a frame
 ALIKE = 12.0  # levels: mean difference up to which two places show the same
 
 
@@ -40,9 +40,8 @@ class Motion:
         height, width = self.kept.shape
         down, right = np.indices((height, width), np.float32)
         places = np.stack([right, down], axis=-1) + self.flow
-        # Interpolated again in every frame: with less than Lanczos, it would soon be soft.
         return np.asarray(
-            cv2.remap(before, places, None, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT)
+            cv2.remap(before, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         )
 
 
@@ -61,27 +60,24 @@ def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
 
     By dense inverse search (Kroeger et al. 2016, arXiv:1603.03590). A pixel is kept if the way
     there and back leads to itself (Sundaram et al. 2010, section 3.1, as Ruder et al. 2016,
-    arXiv:1604.08610, section 4.2) and both places look alike. If standing still explains a
-    neighbourhood about as well, it stands still: a flow follows the noise of a sensor, too.
+    arXiv:1604.08610, section 4.2) and both places look alike. Where ways cancel each other, nothing
+    moves: a flow follows the noise of a sensor, too.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     there, back = (_flow(search, *pair) for pair in ((now, before), (before, now)))
-    old, new = (frame.astype(np.float32) for frame in (before, now))
-    motion = Motion(there, np.ones_like(new))
-    moved, stood = (local_mean((new - frame) ** 2) for frame in (motion.warp(old), old))
-    still = stood <= STILL * moved + 1
-    flow = np.where(still[..., None], 0, there).astype(np.float32)
-    returned = motion.warp(back)
-    missed = np.sum((there + returned) ** 2, axis=-1)
-    way = np.sum(there**2 + returned**2, axis=-1)
-    alike = local_mean(np.abs(new - Motion(flow, motion.kept).warp(old))) <= ALIKE
+    still = np.linalg.norm(local_mean(there, WIDE), axis=-1) < STILL
+    motion = Motion(np.where(still[..., None], 0, there), np.ones(now.shape, np.float32))
+    missed = np.sum((there + motion.warp(back)) ** 2, axis=-1)
+    way = 2 * np.sum(there**2, axis=-1)
+    difference = now - motion.warp(before.astype(np.float32))
+    alike = local_mean(np.abs(difference)) <= ALIKE
     kept = alike & (still | (missed <= AWAY + SHARE * way))
-    return Motion(flow, kept.astype(np.float32))
+    return Motion(motion.flow, kept.astype(np.float32))
 
 
-def local_mean(picture: Plane) -> Plane:
-    """Each pixel becomes the mean of its neighbourhood, (WINDOW, WINDOW)."""
-    return np.asarray(cv2.blur(picture, (WINDOW, WINDOW)))
+def local_mean(picture: Plane, window: int = WINDOW) -> Plane:
+    """Each pixel becomes the mean of its neighbourhood, (window, window)."""
+    return np.asarray(cv2.blur(picture, (window, window)))
 
 
 def _flow(search: Any, start: NDArray[np.uint8], end: NDArray[np.uint8]) -> Plane:

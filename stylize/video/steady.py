@@ -90,10 +90,10 @@ def _mixed(new: Plane, last: Plane, share: Plane) -> Plane:
 def _with_contrast_of(new: Plane, mixed: Plane) -> Plane:
     """The mixed painting, as rich in contrast as the new one is around each pixel: the mean of
     strokes that do not meet is flat (Heitz and Neyret 2018, section 3)."""
-    mean = local_mean(mixed)
     wanted, there = (
-        local_mean((painting - middle) ** 2).mean(-1) + LEAST_VARIANCE
-        for painting, middle in ((new, local_mean(new)), (mixed, mean))
+        local_mean((grey - local_mean(grey)) ** 2) + LEAST_VARIANCE
+        for grey in (new.mean(-1), mixed.mean(-1))
     )
     gain = np.sqrt(wanted / there).clip(1, MOST_GAIN)[..., None]
+    mean = local_mean(mixed)
     return np.asarray((mean + gain * (mixed - mean)).clip(0, 1))
