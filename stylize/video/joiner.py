@@ -116,10 +116,14 @@ class Others:
         return pass_on
 
     def _convert(self, stream: Any) -> Callable[[Packet], Packets]:
-        encoder = self._output.add_stream("aac", rate=stream.rate, layout=stream.layout)
+        # Some containers give only the number of channels. Then these have their usual places.
+        layout = av.AudioLayout(f"{stream.channels}c").name
+        encoder = self._output.add_stream("aac", rate=stream.rate, layout=layout)
+        resampler = av.AudioResampler("fltp", layout, stream.rate)
         self._encoders.append(encoder)
 
         def encode(packet: Packet) -> Packets:
-            return [coded for frame in packet.decode() for coded in encoder.encode(frame)]
+            resampled = (part for frame in packet.decode() for part in resampler.resample(frame))
+            return [coded for part in resampled for coded in encoder.encode(part)]
 
         return encode

@@ -14,7 +14,8 @@ LONGEST, SHORTEST = 320, 64  # pixels of the sides, at which flow is estimated
 WINDOW, WIDE = 9, 31  # pixels: neighbours that look alike, and that stand still, together
 AWAY, SHARE = 0.5, 0.01  # square pixels, and share of the squared way: the least that is no return
 STILL = 0.2  # pixels a frame
-ALIKE = 12.0  # levels: mean difference up to which two places show the same
+ALIKE = 8.0  # levels: mean difference up to which two places show the same
+EDGE = 7  # pixels: a square that is kept as a whole or not, as flow is vague at edges
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
     difference = now - motion.warp(before.astype(np.float32))
     alike = local_mean(np.abs(difference)) <= ALIKE
     kept = alike & (still | (missed <= AWAY + SHARE * way))
-    return Motion(motion.flow, kept.astype(np.float32))
+    return Motion(
+        motion.flow, np.asarray(cv2.erode(kept.astype(np.float32), np.ones((EDGE, EDGE))))
+    )
 
 
 def local_mean(picture: Plane, window: int = WINDOW) -> Plane:

@@ -40,7 +40,7 @@ def test_what_was_hidden_is_new():
     before[30:60, 40:80] = 255
     kept = find_motion(before, now).kept
     assert not kept[36:54, 46:74].any()
-    assert kept[:20].mean() > 0.95
+    assert kept[:, :20].mean() > 0.9
 
 
 def test_pictures_are_moved_by_the_flow():
