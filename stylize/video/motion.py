@@ -39,8 +39,9 @@ class Motion:
     def warp(self, before: Plane) -> Plane:
         """A picture of the frame before, (H, W) or (H, W, channels), as it would look now."""
         height, width = self.kept.shape
-        down, right = np.indices((height, width), np.float32)
-        places = np.stack([right, down], axis=-1) + self.flow
+        places = self.flow.copy()
+        places[..., 0] += np.arange(width, dtype=np.float32)
+        places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
         return np.asarray(
             cv2.remap(before, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         )
@@ -51,9 +52,7 @@ def small(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = rgb.shape[:2]
     scale = min(1, LONGEST / max(width, height))
     size = [max(SHORTEST, round(side * scale)) for side in (width, height)]
-    return np.asarray(
-        cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    )
+    return np.asarray(cv2.resize(grey(rgb), size, interpolation=cv2.INTER_AREA))
 
 
 def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
@@ -76,6 +75,11 @@ def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
     return Motion(
         motion.flow, np.asarray(cv2.erode(kept.astype(np.float32), np.ones((EDGE, EDGE))))
     )
+
+
+def grey(rgb: Array) -> Array:
+    """(H, W, 3) -> (H, W): the luma of ITU-R BT.601."""
+    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY))
 
 
 def local_mean(picture: Plane, window: int = WINDOW) -> Plane:

@@ -18,7 +18,7 @@ from stylize.config import Look
 from stylize.network.memory import Need
 from stylize.photos.photo import Photo, to_picture
 from stylize.style import Style
-from stylize.video.motion import Array, Plane, find_motion, local_mean, small
+from stylize.video.motion import Array, Plane, find_motion, grey, local_mean, small
 
 OF_DRAFT, OF_PAINTING = 0.9, 0.85  # how much of the last one is kept
 SAME_SHOT = 1 / 3  # of a frame is seen in the one before it; with less, there is a cut
@@ -91,8 +91,8 @@ def _with_contrast_of(new: Plane, mixed: Plane) -> Plane:
     """The mixed painting, as rich in contrast as the new one is around each pixel: the mean of
     strokes that do not meet is flat (Heitz and Neyret 2018, section 3)."""
     wanted, there = (
-        local_mean((grey - local_mean(grey)) ** 2) + LEAST_VARIANCE
-        for grey in (new.mean(-1), mixed.mean(-1))
+        local_mean((luma - local_mean(luma)) ** 2) + LEAST_VARIANCE
+        for luma in (grey(new), grey(mixed))
     )
     gain = np.sqrt(wanted / there).clip(1, MOST_GAIN)[..., None]
     mean = local_mean(mixed)
