@@ -4,12 +4,11 @@ A field made by `option` with a text becomes an option of the command that takes
 (`stylize.cli.options`).
 """
 
-import string
 from dataclasses import dataclass, field
 from typing import Any
 
 from stylize.errors import UsageError
-from stylize.settings import Settings, check_choice, check_number, option
+from stylize.settings import Settings, check_choice, check_number, check_pattern, option
 
 AUTO = "auto"
 DRAFT_REVISE = "draft-revise"
@@ -20,6 +19,7 @@ PRECISIONS = (AUTO, "fp32", "bf16")
 ENGINES = (LOCAL, RAY) = ("local", "ray")
 KEEP = "keep"  # the photo's own format
 OUTPUT_FORMATS = (KEEP, "jpg", "png", "webp", "avif", "heic", "tiff")
+CODECS = ("h264", "h265", "av1")
 NAME_FIELDS = frozenset({"stem", "style", "suffix"})
 LEAST_SIZE = 32  # pixels, of a training crop
 STATISTICS = ("exact", "thumbnail")
@@ -282,6 +282,15 @@ class ApplyConfig(Settings):
     )
     strip: bool = option(False, "Remove all metadata (EXIF, XMP, IPTC).", FILES)
     strip_gps: bool = option(False, "Remove GPS coordinates.", FILES)
+    codec: str = option("h264", f"Of clips: {', '.join(CODECS)}.", FILES, choices=CODECS)
+    crf: int | None = option(
+        None,
+        "Constant rate factor of clips, 0 (best) to 51 (default: 18 for h264, 20 for h265, 24 for "
+        "av1).",
+        FILES,
+        least=0,
+        most=51,
+    )
     max_megapixels: float = option(
         200.0, "Refuse larger pictures. All frames of an animation count.", FILES, above=0
     )
@@ -291,7 +300,7 @@ class ApplyConfig(Settings):
         super().__post_init__()
         if self.max_memory is not None and not 0 < self.max_memory < 1e18:
             raise UsageError(f"max_memory is {self.max_memory}", "give one such as 4GB")
-        _check_name_pattern(self.name)
+        check_pattern(self.name, NAME_FIELDS)
         if self.address is not None and self.engine != RAY:
             raise UsageError("--address is for Ray", "add --engine ray")
         if self.look.background == "transparent" and self.format == "jpg":
@@ -299,22 +308,11 @@ class ApplyConfig(Settings):
 
     def recipe(self) -> dict[str, Any]:
         """The settings that decide what an output looks like."""
-        names = ("size", "precision", "look", "quality", "strip", "strip_gps")
+        return self._named("size", "precision", "look", "quality", "strip", "strip_gps")
+
+    def clip_recipe(self) -> dict[str, Any]:
+        """Those that decide what a clip looks like, beside these."""
+        return self._named("codec", "crf")
+
+    def _named(self, *names: str) -> dict[str, Any]:
         return {name: value for name, value in self.to_dict().items() if name in names}
-
-
-def _check_name_pattern(name: str) -> None:
-    hint = "such as {stem}-{style}{suffix}: it must hold {stem} and end in {suffix}"
-    try:
-        parts = list(string.Formatter().parse(name))
-    except ValueError as error:
-        raise UsageError(f"name is {name!r}: {error}", hint) from error
-    named = {field for _, field, _, _ in parts if field is not None}
-    plain = all(not spec and not conversion for _, _, spec, conversion in parts)
-    if (
-        not {"stem"} <= named <= NAME_FIELDS
-        or not plain
-        or not name.endswith("{suffix}")
-        or any(character in name for character in "/\\\0")
-    ):
-        raise UsageError(f"name is {name!r}", hint)

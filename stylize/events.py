@@ -43,9 +43,7 @@ class TrainingStarted(Event):
 
 @dataclass(frozen=True)
 class Note(Event):
-    """Something that the user should know."""
-
-    text: str
+    text: str  # that the user should know
 
 
 @dataclass(frozen=True)
@@ -159,6 +157,15 @@ class PhotoBegun(Event):
 
 
 @dataclass(frozen=True)
+class FramePainted(Event):
+    """So many frames of a clip are painted, of about so many in all (`count`)."""
+
+    source: Location
+    frames: int
+    count: int
+
+
+@dataclass(frozen=True)
 class PhotoDone(Event):
     """A photo is done. `warnings` name what could not be kept; `seconds` is its working time."""
 
@@ -204,16 +211,13 @@ class AuditStarted(Event):
 
 @dataclass(frozen=True)
 class PhotoSeen(Event):
-    """A photo has been measured."""
-
-    path: Path
+    path: Path  # of a photo that has been measured
 
 
 @dataclass(frozen=True)
 class PhotoAudited(Event):
-    """A photo in its set. `distance` is from the centre of the set, `before` that of its source
-    from the centre of the sources, `style_distance` from the style's picture. `reasons` say why it
-    does not belong; `audit.MEASURES` has the names of `measures`."""
+    """A photo in its set. `distance` is from the set's centre, `before` that of its source from the
+    sources' centre. `reasons` say why it does not belong; `audit.MEASURES` names the `measures`."""
 
     path: Path
     source: Path | None
@@ -300,9 +304,7 @@ class JobDone(Event):
 
 @dataclass(frozen=True)
 class StyleDrawn(Event):
-    """One style of a contact sheet is done."""
-
-    name: str
+    name: str  # of a style on a contact sheet, which is done
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 import stat
 import tempfile
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -47,6 +47,12 @@ READABLE = FORMATS | {
     **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".raf", ".orf"), "RAW"),
     **dict.fromkeys((".rw2", ".pef", ".srw"), "RAW"),
 }
+# Suffix of a clip -> FFmpeg's name of its container, for containers that can be written.
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+# Suffixes of clips. Not .ts, which is a TypeScript source more often.
+CLIPS = frozenset(CONTAINERS).union(
+    (".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".3gp", ".wmv", ".asf", ".flv", ".ogv")
+)
 
 MOST_TOML = 1 << 20  # bytes
 TEMPORARY = ".stylize-"  # prefix of files that are not complete yet
@@ -140,7 +146,9 @@ def locate_here(text: str) -> Path:
     return place
 
 
-def find_photos(folder: Path) -> tuple[list[Path], int, list[OSError]]:
+def find_photos(
+    folder: Path, suffixes: Container[str] = READABLE
+) -> tuple[list[Path], int, list[OSError]]:
     """All pictures below `folder`, sorted; the number of other files; errors of shut folders.
 
     The suffix decides, in any case. Hidden files and folders are skipped and not counted. Links to
@@ -151,7 +159,7 @@ def find_photos(folder: Path) -> tuple[list[Path], int, list[OSError]]:
     shut: list[OSError] = []
     for path in _walk(folder, shut):
         # Pipes and devices are not pictures; a broken link may have been one.
-        if path.suffix.lower() in READABLE and (path.is_file() or not path.exists()):
+        if path.suffix.lower() in suffixes and (path.is_file() or not path.exists()):
             photos.append(path)
         else:
             ignored += 1
@@ -162,6 +170,11 @@ def _walk(folder: Path, shut: list[OSError]) -> Iterator[Path]:
     for root, folders, names in os.walk(folder, onerror=shut.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(root, name) for name in sorted(names) if not name.startswith("."))
+
+
+def is_clip(place: Location) -> bool:
+    """Whether its name is that of a clip."""
+    return place.suffix.lower() in CLIPS
 
 
 def is_file(path: str | Path) -> bool:

@@ -1,6 +1,7 @@
 """What settings are made of: frozen dataclasses that check themselves when they are made."""
 
 import re
+import string
 from collections.abc import Mapping
 from dataclasses import asdict, field, fields
 from types import UnionType
@@ -54,6 +55,24 @@ def check_number(name: str, value: float, **limits: float) -> None:
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise UsageError(f"{name} is {value!r}", f"choose one of {', '.join(choices)}")
+
+
+def check_pattern(name: str, known: frozenset[str]) -> None:
+    """Raise UsageError unless the pattern of file names has fields that are `known`."""
+    hint = "such as {stem}-{style}{suffix}: it must hold {stem} and end in {suffix}"
+    try:
+        parts = list(string.Formatter().parse(name))
+    except ValueError as error:
+        raise UsageError(f"name is {name!r}: {error}", hint) from error
+    named = {field for _, field, _, _ in parts if field is not None}
+    plain = all(not spec and not conversion for _, _, spec, conversion in parts)
+    if (
+        not {"stem"} <= named <= known
+        or not plain
+        or not name.endswith("{suffix}")
+        or any(character in name for character in "/\\\0")
+    ):
+        raise UsageError(f"name is {name!r}", hint)
 
 
 class Settings:

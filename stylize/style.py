@@ -1,7 +1,7 @@
 """A style ready for use: tensor -> tensor, picture -> picture."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -34,6 +34,7 @@ from stylize.photos.photo import Photo, merge_alpha, scaled_down, to_mask, to_pi
 from stylize.photos.view import View, crop, view_of
 
 Pixels = Tensor | Strips
+Redraft = Callable[[Tensor], Tensor] | None
 PLAIN = Look()
 IN_ONE_PASS = Need(Way.ONE_PASS, 0, 0)
 ANCHOR_SIZE = 1024  # pixels on the longest side of an anchor
@@ -141,7 +142,7 @@ class Style:
             masks = masks.to(device, torch.float32)
         with torch.inference_mode():
             seen = images.to(device, torch.float32)
-            options = self._options(seen, masks, stroke, refine)
+            options = self._options(seen, masks, stroke, refine, None)
             result = self._replay(seen, masks, **options)
         return result.to(images.device)
 
@@ -186,6 +187,7 @@ class Style:
         look: Look = PLAIN,
         need: Need = IN_ONE_PASS,
         folder: Path | None = None,
+        redraft: Redraft = None,
     ) -> list[Image.Image]:
         """Stylize decoded photos of one size; alpha is kept.
 
@@ -193,12 +195,13 @@ class Style:
         one after the other, with buffers on disk in `folder` (default: the system's temporary one).
 
         A flat background that fills almost the whole photo counts less in the statistics
-        (`balance`). `Photo.mask` marks the product, for a `look` that spares the background.
+        (`balance`). `Photo.mask` marks the product, for a `look` that spares the background. A
+        network that drafts goes on from what `redraft` makes of its drafts, (N, 3, h, w).
 
         Raises OSError: the disk is full.
         """
         views = [view_of(photo, look) for photo in photos]
-        painted = self._paint(views, need, folder, look)
+        painted = self._paint(views, need, folder, look, redraft)
         count = self._count_strips(photos[0].size, look)
         return [
             merge_alpha(_finish(photo, rows, look, count), photo.alpha)
@@ -214,25 +217,29 @@ class Style:
         return {}
 
     def _options(
-        self, images: Pixels, masks: Pixels | None, stroke: float, refine: int
+        self, images: Pixels, masks: Pixels | None, stroke: float, refine: int, redraft: Redraft
     ) -> dict[str, Any]:
         """What the network is told besides the photos and their masks."""
         options = self._scale(stroke)
-        if refine:
-            refiner, network = self._refiner, cast("Any", self._network)
+        if refine or (redraft and self._drafts):
+            network = cast("Any", self._network)
             photos, drafts = map(as_tensor, network.paint_draft(images, masks, **options))
-            options["painting"] = refiner(drafts, photos, refine)
+            if refine:
+                drafts = self._refiner(drafts, photos, refine)
+            options["painting"] = redraft(drafts) if redraft else drafts
         return options
 
     def _paint(
-        self, views: Sequence[View], need: Need, folder: Path | None, look: Look
+        self, views: Sequence[View], need: Need, folder: Path | None, look: Look, redraft: Redraft
     ) -> Iterator[Rows]:
         """The network's result for each view, by rows from the top."""
         if need.way is not Way.ONE_PASS:
             for view in views:
-                yield self._strips(view, need, folder, look)
+                yield self._strips(view, need, folder, look, redraft)
             return
-        result = self(self._images(views), self._weights(views), look.stroke, look.refine)
+        images, weights = self._images(views), self._weights(views)
+        options = self._options(images, weights, look.stroke, look.refine, redraft)
+        result = self._replay(images, weights, **options)
         yield from (partial(_rows, image[None]) for image in result)
 
     def _images(self, views: Sequence[View]) -> Tensor:
@@ -247,7 +254,9 @@ class Style:
         weights = [to_mask(view.weights or whole, self.compute.device) for view in views]
         return torch.stack(weights)
 
-    def _strips(self, view: View, need: Need, folder: Path | None, look: Look) -> Rows:
+    def _strips(
+        self, view: View, need: Need, folder: Path | None, look: Look, redraft: Redraft
+    ) -> Rows:
         device, size = self.compute.device, view.rgb.size
         buffer = partial(make_buffer, need.way, device, folder)
         run = Run(device, self._count_strips(size, look), buffer)
@@ -258,18 +267,18 @@ class Style:
             # A row needs the statistics of all norms.
             self._stream(small, thumbnail, replace(look, refine=0)).rows(0, 1)
             run.given = thumbnail.found
-        return self._stream(view, run, look).advance
+        return self._stream(view, run, look, redraft).advance
 
     def _count_strips(self, size: tuple[int, int], look: Look) -> int:
         on_gpu = has_own_memory(self.compute.device)
         return count_strips(size, plain=look.plain, on_gpu=on_gpu)
 
-    def _stream(self, view: View, run: Run, look: Look) -> Strips:
+    def _stream(self, view: View, run: Run, look: Look, redraft: Redraft = None) -> Strips:
         image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
         mask = None
         if view.weights is not None:
             mask = _on_demand(view.rgb.size, 1, run, partial(crop, view.weights, run.device))
-        options = self._options(image, mask, look.stroke, look.refine)
+        options = self._options(image, mask, look.stroke, look.refine, redraft)
         result: Strips = self._network(image, mask, **options)
         return result
 

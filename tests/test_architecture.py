@@ -21,7 +21,8 @@ MAY_IMPORT = {
     "style": {VOCABULARY, "photos", "network", "objective"},
     "training": {VOCABULARY, "photos", "network", "objective", "style"},
     "storage": {VOCABULARY},
-    "batch": {VOCABULARY, "photos", "network", "style", "storage"},
+    "video": {VOCABULARY, "photos", "network", "style"},
+    "batch": {VOCABULARY, "photos", "network", "style", "storage", "video"},
     "api": {VOCABULARY, "photos", "network", "style", "batch"},
     "export": {VOCABULARY, "photos", "network", "style"},
     "consistency": {

@@ -9,6 +9,7 @@ import torch
 
 from stylize import events
 from stylize.batch.catalog import Catalog, prepare_catalog
+from stylize.batch.clips import ClipPipeline
 from stylize.batch.fetcher import copy_here
 from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.object_manifest import ObjectManifest
@@ -34,13 +35,14 @@ def apply(
     listed: Sequence[Location] = (),
     read: Sequence[Path] = (),
 ) -> Iterator[events.Event]:
-    """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`,
-    or a single one into the picture that `output` names.
+    """Stylize every photo and clip in `inputs` and `listed` (files and folders) into the folder
+    `output`, or a single one into the file that `output` names.
 
     `style` is a name or a path. Photos and folders may be objects and prefixes in stores, too
     (`files.locate` makes them of URLs). Yields `PhotosListed` and `PhotosCompared` while stores are
     listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone` or `PhotoFailed` for
-    each photo (a `PhotoBegun` comes before its result), and `ApplyDone`. Nothing is written before
+    each photo (a `PhotoBegun` comes before its result) and then each clip (a `FramePainted` for
+    each frame, too), and `ApplyDone`. Nothing is written before
     the whole plan is checked. Outputs that are up to date stay, and so do files that stylize did
     not write, unless `config.overwrite`. Nothing that the run reads is ever written: photos, masks,
     anchors, the style, and the files in `read`, such as one with settings.
@@ -134,17 +136,19 @@ def _run(
         if anchors:
             style.hold(anchors, config)
         pipeline = Pipeline(style, manifest, recipe, config, todo.count())
-        yield from _painted(pipeline, todo, recipe, manifest, output)
+        both = ClipPipeline(pipeline, style, manifest, recipe, config)
+        yield from _painted(both, todo, recipe, manifest, output)
         return
     with connected(config.address, torch.get_num_threads()):
         path = style.path
         assert path is not None  # noqa: S101 for the type checker: it was loaded by name
         workers = RayPipeline(path, anchors, manifest, recipe, config, todo.count())
-        yield from _painted(workers, todo, recipe, manifest, output)
+        both = ClipPipeline(workers, style, manifest, recipe, config)
+        yield from _painted(both, todo, recipe, manifest, output)
 
 
 def _painted(
-    pipeline: Pipeline | RayPipeline,
+    pipeline: ClipPipeline,
     todo: Todo | Catalog,
     recipe: Recipe,
     manifest: Records,
@@ -167,7 +171,7 @@ def _painted(
             pixels += event.width * event.height * event.frames
         elif isinstance(event, events.PhotoFailed):
             failures.append(event)
-        begun += not isinstance(event, events.PhotoBegun)
+        begun += isinstance(event, events.PhotoDone | events.PhotoFailed)
         yield event
     yield events.ApplyDone(
         done=done,

@@ -7,10 +7,11 @@ from pathlib import Path
 from stylize.batch.plan import find_entries
 from stylize.errors import UsageError
 from stylize.events import PhotoFailed
-from stylize.files import READABLE, Location, Url, find_photos, is_folder
+from stylize.files import READABLE, Location, Url, find_photos, is_clip, is_folder
 from stylize.storage.connect import open_store
 
 NO_PATH = "its key holds an empty folder name, which no path can have"
+NO_CLIPS = "clips go from a folder into a folder, without object stores"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Listing:
             self.failures += [PhotoFailed(Path(e.filename), str(e.strerror)) for e in shut]
             yield given.base, list(photos)
         else:
-            yield given.base, [entry]
+            yield given.base, self._pictures([entry])
 
     def _objects(self, url: Url, given: Input) -> Iterator[tuple[Location, list[Location]]]:
         store = open_store(url)
@@ -78,9 +79,15 @@ class Listing:
             reason = f"cannot list {url}: {error.strerror}"
             raise UsageError(reason, "check the bucket and the credentials") from error
         if single is not None:
-            yield given.alone, [single]
+            yield given.alone, self._pictures([single])
         elif not found:
             raise UsageError(f"no photo or folder {url}", "check the URL")
+
+    def _pictures(self, places: list[Location]) -> list[Location]:
+        """Without clips."""
+        clips = [place for place in places if is_clip(place)]
+        self.failures += [PhotoFailed(place, NO_CLIPS) for place in clips]
+        return [place for place in places if place not in clips]
 
     def _fits(self, url: Url, base: Url) -> bool:
         """Whether its key can be a path; parts that lead upwards are hidden."""

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
@@ -41,6 +41,9 @@ from stylize.files import (
 )
 
 MOST_LINE = 1 << 20  # bytes
+PARTS = "parts"  # the folder of outputs that are made in parts
+
+Content = bytes | Iterable[bytes]  # of a file, whole or in pieces
 
 
 class State(StrEnum):
@@ -126,7 +129,7 @@ class Records(Protocol):
     def state(
         self, job: Job, mask: Location | None, style: str, options: dict[str, Any]
     ) -> State: ...
-    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool: ...
+    def write(self, job: Job, content: Content, record: Record, *, overwrite: bool) -> bool: ...
     def write_failures(self, failures: Sequence[PhotoFailed]) -> Location | None: ...
 
 
@@ -163,7 +166,7 @@ class Manifest:
         same = is_current(record, job.source, mask, style, options)
         return State.CURRENT if same else State.STALE
 
-    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool:
+    def write(self, job: Job, content: Content, record: Record, *, overwrite: bool) -> bool:
         """Record and write the output of `job`; False if stylize did not write what is there.
 
         Raises OSError.
@@ -258,6 +261,15 @@ class Manifest:
             shutil.rmtree(manifest.scratch, ignore_errors=True)
             lock.release()
 
+    @contextmanager
+    def unfinished(self, key: str) -> Iterator[Path]:
+        """A folder for the parts of an output, by the name `key`. Later runs find it again, unless
+        the `with` block ends without an error."""
+        folder = self.folder / PARTS / key
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
+
     def write_failures(self, failures: Sequence[PhotoFailed]) -> Path | None:
         """Write `failures.csv` beside the manifest; remove an old one if nothing failed.
 
@@ -277,7 +289,7 @@ class Manifest:
 def _refuse_links(folder: Path) -> None:
     """Raise UsageError if stylize's own folder, or what it writes there, is not its own."""
     lock = folder / "lock"
-    for path in (folder, lock, folder / "tmp", folder / "manifest.jsonl"):
+    for path in (folder, lock, *(folder / name for name in ("tmp", PARTS, "manifest.jsonl"))):
         if path.is_symlink():
             raise UsageError(f"{path} is a link, which stylize never makes", "remove it")
     if is_file(lock) and lock.stat().st_size and lock.stat().st_nlink > 1:  # locking empties it

@@ -25,7 +25,7 @@ from typing import Any, Self
 
 from stylize.batch.ahead import in_order
 from stylize.batch.failures import failures_table
-from stylize.batch.manifest import Record, State, is_current, read_lines
+from stylize.batch.manifest import Content, Record, State, is_current, read_lines
 from stylize.batch.places import STATE_FOLDER
 from stylize.batch.plan import Job
 from stylize.errors import UsageError
@@ -133,11 +133,9 @@ class ObjectManifest:
         same = is_current(record, job.source, mask, style, options)
         return State.CURRENT if same else State.STALE
 
-    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool:
-        """Record and write the output of `job`; False if stylize did not write what is there.
-
-        Raises OSError: the store refuses, or another run has taken over (ESTALE).
-        """
+    def write(self, job: Job, content: Content, record: Record, *, overwrite: bool) -> bool:
+        """As `Manifest.write`; raises OSError also if another run has taken over (ESTALE)."""
+        assert isinstance(content, bytes)  # noqa: S101 for the type checker: it is no clip
         place = str(job.place)
         predicted = self.store.predicted(content)
         self.add(replace(record, output_version=predicted))

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from stylize.batch.manifest import Record
-from stylize.batch.reader import Reservations, Work, first_line
+from stylize.batch.manifest import Content, Record
+from stylize.batch.reader import Origin, Reservations, Work, first_line
 from stylize.batch.tasks import Recipe
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
@@ -31,7 +31,7 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 class Encoded:
     """The content of a file that is to be written, its record, and the event for it."""
 
-    content: bytes
+    content: Content
     record: Record
     done: PhotoDone
 
@@ -123,23 +123,32 @@ class Painter:
             return PhotoFailed(job.source, f"cannot be written ({first_line(error)})")
         warnings = [*picture.warnings, *warnings]
         seconds += work.seconds + time.monotonic() - started
-        record = Record(
-            target=str(job.place),
-            output=hashlib.sha256(content).hexdigest(),
-            source=str(job.source if isinstance(job.source, Url) else job.source.absolute()),
-            size=work.size,
-            sha256=work.sha256,
-            mask=work.mask,
-            style=self.recipe.style,
-            options=self.recipe.options,
-            time=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(seconds, 3),
-            warnings=tuple(warnings),
-            source_version=job.source.version if isinstance(job.source, Url) else None,
-        )
+        output = hashlib.sha256(content).hexdigest()
+        record = make_record(work, self.recipe, output, seconds, warnings)
         size = (width, height, len(images))
         done = PhotoDone(job.source, job.target, *size, seconds, tuple(warnings))
         return Encoded(content, record, done)
+
+
+def make_record(
+    origin: Origin, recipe: Recipe, output: str, seconds: float, warnings: Sequence[str]
+) -> Record:
+    """The line of the manifest for an output with that sha256."""
+    job = origin.task.job
+    return Record(
+        target=str(job.place),
+        output=output,
+        source=str(job.source if isinstance(job.source, Url) else job.source.absolute()),
+        size=origin.size,
+        sha256=origin.sha256,
+        mask=origin.mask,
+        style=recipe.style,
+        options=recipe.options_of(job.source),
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 3),
+        warnings=tuple(warnings),
+        source_version=job.source.version if isinstance(job.source, Url) else None,
+    )
 
 
 def _is_no_memory(error: Exception) -> bool:

@@ -9,10 +9,11 @@ from typing import Protocol
 
 from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import FORMATS, Location, is_folder
+from stylize.files import CONTAINERS, FORMATS, Location, is_clip, is_folder
 
 STATE_FOLDER = ".stylize"  # in the output folder: the manifest and its lock
 MAX_NAME_BYTES = 255  # of a file name, on almost every file system
+WRITABLE = FORMATS | CONTAINERS
 MOST_NAMED = 20  # collisions in an error; more are counted
 
 
@@ -60,14 +61,14 @@ def choose_place(
 
 
 def names_picture(output: Location) -> bool:
-    """Whether an output is one picture, by its suffix, and not a folder of that name."""
-    is_picture = output.suffix.lower() in FORMATS
+    """Whether an output is one picture or clip, by its suffix, and not a folder of that name."""
+    is_picture = output.suffix.lower() in WRITABLE
     return is_picture and not (isinstance(output, Path) and is_folder(output))
 
 
 def changes_format(origin: Path, kind: str) -> bool:
     """Whether the output has another format; then the photo is second in the choice of names."""
-    return FORMATS.get(origin.suffix.lower()) != FORMATS[_suffix(origin, kind).lower()]
+    return WRITABLE.get(origin.suffix.lower()) != WRITABLE[_suffix(origin, kind).lower()]
 
 
 def folded(place: Path) -> str:
@@ -93,6 +94,8 @@ def refuse_twins(twins: Iterator[tuple[Path, Sequence[Location]]]) -> None:
 
 
 def _suffix(origin: Path, kind: str) -> str:
+    if is_clip(origin):
+        return origin.suffix if origin.suffix.lower() in CONTAINERS else ".mp4"
     if kind != KEEP:
         return f".{kind}"
     return origin.suffix if origin.suffix.lower() in FORMATS else ".png"

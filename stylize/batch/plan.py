@@ -8,6 +8,7 @@ from pathlib import Path
 from stylize.assets import find_style, style_name
 from stylize.batch.guard import Guard
 from stylize.batch.places import (
+    WRITABLE,
     changes_format,
     choose_place,
     folded,
@@ -16,14 +17,25 @@ from stylize.batch.places import (
 )
 from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
-from stylize.files import FORMATS, READABLE, Location, find_photos, is_file, is_folder
+from stylize.files import (
+    CLIPS,
+    FORMATS,
+    READABLE,
+    Location,
+    find_photos,
+    is_clip,
+    is_file,
+    is_folder,
+)
+
+SUFFIXES = CLIPS.union(READABLE)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One photo to stylize: read `source`, write `target`, which is `place` below the output.
+    """One photo or clip to stylize: read `source`, write `target`.
 
-    `origin` is the path of the photo relative to its input folder.
+    `place` is the path of `target` below the output, `origin` that of `source` below its input.
     """
 
     source: Location
@@ -82,7 +94,7 @@ def make_plan(
         names = ", ".join(str(entry) for entry, _ in entries)
         raise UsageError(
             f"no photos in {names}" if names else "no photos: the list is empty",
-            f"looked for {' '.join(sorted(READABLE))} in all subfolders",
+            f"looked for {' '.join(sorted(SUFFIXES))} in all subfolders",
         )
     origins = [origin for _, origin in photos]
     places = _places(origins, list(photos.values()), config, style)
@@ -107,13 +119,17 @@ def _plan_single(
     if len(entries) != 1 or is_folder(entries[0][0]):
         hint = "give --output a folder, or one photo as the input"
         raise UsageError(f"{output} names one picture, and the input is not one photo", hint)
-    kind = FORMATS[output.suffix.lower()]
-    if config.format != KEEP and FORMATS[f".{config.format}"] != kind:
+    ((photo, base),) = entries
+    if is_clip(photo) != is_clip(output):
+        kinds = ("a clip", "a picture") if is_clip(photo) else ("a picture", "a clip")
+        hint = "give --output a folder, or a name of the same kind"
+        raise UsageError(f"{photo} is {kinds[0]}, and {output} names {kinds[1]}", hint)
+    kind = WRITABLE[output.suffix.lower()]
+    if not is_clip(photo) and config.format != KEEP and FORMATS[f".{config.format}"] != kind:
         raise UsageError(
             f"--output {output} and --format {config.format} exclude each other",
             "leave out --format, or give --format keep: the name decides",
         )
-    ((photo, base),) = entries
     job = Job(photo, photo.relative_to(base), output, Path(output.name))
     guard = Guard(output.parent, _mask_folders(config))
     guard.reads([photo, find_mask(job.origin, config.masks), *read])
@@ -130,7 +146,7 @@ def _mask_folders(config: ApplyConfig) -> list[Path]:
 def _refuse_unknown_suffix(output: Path) -> None:
     """A single photo's `result.psd` is meant to be a picture; `painted.v2` may be a folder."""
     suffix = output.suffix.lower()
-    if suffix in READABLE or suffix[1:].isalpha():
+    if suffix in SUFFIXES or suffix[1:].isalpha():
         raise UsageError(
             f"{output}: no picture can be written as {suffix}",
             "end it in .jpg, .png or .webp; make the folder first if you want one of that name",
@@ -147,7 +163,7 @@ def _find_all(
     for entry, base in entries:
         found = [entry]
         if is_folder(entry):
-            found, others, closed = find_photos(entry)
+            found, others, closed = find_photos(entry, SUFFIXES)
             ignored += others
             shut += closed
         for photo in found:

@@ -30,18 +30,24 @@ APPROXIMATE = "approximate: its statistics are those of a thumbnail"
 
 
 @dataclass(frozen=True)
-class Work:
-    """A decoded picture on its way to its output; `size` and `sha256` are those of its file.
-
-    `mask` is the fingerprint of its mask. `need` is the way of its frames through the network, and
-    the memory reserved for the picture.
-    """
+class Origin:
+    """What an output is made from; `size` and `sha256` are those of the file, `mask` is the
+    fingerprint of its mask."""
 
     task: Task
-    picture: Picture
     size: int
     sha256: str
     mask: str | None
+
+
+@dataclass(frozen=True)
+class Work(Origin):
+    """A decoded picture on its way to its output.
+
+    `need` is the way of its frames through the network, and the memory reserved for the picture.
+    """
+
+    picture: Picture
     seconds: float
     need: Need
 
@@ -174,7 +180,7 @@ class Reader:
         picture = fit(picture, task.job.target.suffix)
         mask = fingerprint(task.mask) if task.mask else None
         seconds = time.monotonic() - started
-        return Work(replace(task, contents={}), picture, size, sha256, mask, seconds, need)
+        return Work(replace(task, contents={}), size, sha256, mask, picture, seconds, need)
 
 
 def _with_masks(picture: Picture, task: Task, max_pixels: float, *, cut: bool) -> Picture:

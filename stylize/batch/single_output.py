@@ -1,14 +1,16 @@
-"""The output of a run that is one picture, by the name that the user gave it."""
+"""The output of a run that is one picture or clip, by the name that the user gave it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from stylize.batch.manifest import Record, State
+from stylize.batch.manifest import Content, Record, State
 from stylize.batch.plan import Job
 from stylize.events import PhotoFailed
-from stylize.files import Location, write_file
+from stylize.files import TEMPORARY, Location, write_file
 
 
 class SingleOutput:
@@ -26,12 +28,18 @@ class SingleOutput:
         """Whatever is there is not known."""
         return State.FOREIGN if os.path.lexists(job.target) else State.NEW
 
-    def write(self, job: Job, content: bytes, record: Record, *, overwrite: bool) -> bool:
+    def write(self, job: Job, content: Content, record: Record, *, overwrite: bool) -> bool:
         """Write the picture; False if there is one by now. Raises OSError."""
         if os.path.lexists(job.target) and not overwrite:
             return False
         write_file(Path(job.target), content)
         return True
+
+    @contextmanager
+    def unfinished(self, key: str) -> Iterator[Path]:
+        """A folder for the parts of the output, until the `with` block ends."""
+        with TemporaryDirectory(prefix=TEMPORARY, dir=self.scratch) as folder:
+            yield Path(folder)
 
     def write_failures(self, failures: Sequence[PhotoFailed]) -> None:
         """The event of the photo says all."""

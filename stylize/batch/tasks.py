@@ -18,7 +18,7 @@ from stylize.batch.single_output import SingleOutput
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
-from stylize.files import Location, Url, digest, fingerprint, is_folder, locate
+from stylize.files import Location, Url, digest, fingerprint, is_clip, is_folder, locate
 from stylize.storage.connect import open_store
 
 MOST_ANCHORS = 16  # photos that represent the set
@@ -59,12 +59,18 @@ class Task:
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides what outputs look like: the name and sha256 of the style, the
-    options, and the anchors (photos whose statistics the norms are pulled towards)."""
+    options (more of them for clips), and the anchors (photos whose statistics the norms are pulled
+    towards)."""
 
     name: str
     style: str
     options: dict[str, Any]
     anchors: tuple[Location, ...] = ()
+    clip_options: dict[str, Any] = field(default_factory=dict)
+
+    def options_of(self, source: Location) -> dict[str, Any]:
+        """The options that decide what the output of a photo or a clip looks like."""
+        return self.options | self.clip_options if is_clip(source) else self.options
 
 
 @dataclass(frozen=True)
@@ -135,15 +141,17 @@ def prepare(
     others: list[Location] = [*read, *also_read(style, config)]
     plan = make_plan(inputs, output, config, recipe.name, listed, others)
     if config.anchor is not None:
-        every = anchors_every(len(plan.jobs))
-        recipe = with_anchors(recipe, [job.source for job in plan.jobs[::every]], config)
+        photos = [job.source for job in plan.jobs if not is_clip(job.source)]
+        every = anchors_every(len(photos))
+        recipe = with_anchors(recipe, photos[::every], config)
     return plan, recipe
 
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     """Raises StyleFileError if there is no such style, UsageError if its file has no valid name."""
     path = find_style(style)
-    return Recipe(style_name(path), digest(path), config.recipe())
+    name, clip_options = style_name(path), config.clip_recipe()
+    return Recipe(name, digest(path), config.recipe(), clip_options=clip_options)
 
 
 def also_read(style: str, config: ApplyConfig) -> Iterator[Location]:
@@ -195,7 +203,7 @@ def list_tasks(plan: Plan, manifest: Records, recipe: Recipe, config: ApplyConfi
 
     def task(job: Job) -> Task:
         mask = find_mask(job.origin, config.masks)
-        state = manifest.state(job, mask, recipe.style, recipe.options)
+        state = manifest.state(job, mask, recipe.style, recipe.options_of(job.source))
         if config.overwrite and state is not State.NEW:
             state = State.STALE
         return Task(job, mask, state)

@@ -29,6 +29,7 @@ EPILOG = (
     "stylize apply woodblock photos/ --output painted/ --keep-background --strength 0.7\n\n"
     "stylize apply woodblock poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
     "find photos -name '*.jpg' -print0 | stylize apply woodblock - --output painted/\n\n"
+    "stylize apply woodblock clip.mp4 --output painted/\n\n"
     "stylize apply woodblock s3://bucket/photos --output s3://bucket/painted"
 )
 
@@ -48,7 +49,8 @@ def apply(
         list[Any],
         typer.Argument(
             metavar="INPUT...",
-            help="Photos and folders, also as s3:// and gs:// URLs. - reads paths from stdin.",
+            help="Photos, clips and folders; photos also as s3:// and gs:// URLs. - reads paths "
+            "from stdin.",
             parser=locate,
         ),
     ],
@@ -58,8 +60,8 @@ def apply(
             "--output",
             "-o",
             metavar="FOLDER|FILE",
-            help="Folder or URL for the results; mirrors the inputs. For a single photo, also the "
-            "name of the result, such as painted.png.",
+            help="Folder or URL for the results; mirrors the inputs. For a single photo or clip, "
+            "also the name of the result, such as painted.png.",
             parser=locate,
         ),
     ],
@@ -99,7 +101,7 @@ def apply(
     json: options.Json = False,
     **settings: Any,
 ) -> None:
-    """Stylize photos and folders of photos.
+    """Stylize photos, clips and folders of them.
 
     Subfolders are mirrored below the output folder, and photos keep their format. A photo that
     cannot be stylized is named at the end and never stops the others (exit code 1). Run the

@@ -84,6 +84,9 @@ def print_progress(
                     megapixels = 0.0
                 case events.PhotoBegun() if verbose:
                     print_line(console, _how(event))
+                case events.FramePainted():
+                    bar.show(f"{shown(event.source.name)}: frame {event.frames} of {event.count}")
+                    bar.update(0)
                 case events.PhotoDone():
                     megapixels += event.width * event.height * event.frames / 1e6
                     bar.show(f"{megapixels / max(bar.seconds, 1e-9):.2f} megapixels/s")

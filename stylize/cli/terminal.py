@@ -116,9 +116,10 @@ class ProgressBar:
         self.close()
         self._bar = tqdm(total=photos, unit=unit, desc=shown(title), leave=False, file=err.file)
 
-    def update(self) -> None:
+    def update(self, photos: int = 1) -> None:
+        """So many more photos are done."""
         if self._bar is not None:
-            self._bar.update()
+            self._bar.update(photos)
 
     def show(self, note: str) -> None:
         """Put a note behind the bar."""

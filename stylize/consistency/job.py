@@ -20,7 +20,7 @@ from stylize.consistency.audit import audit
 from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
 from stylize.consistency.report import PICTURES, REPORT, write_report
 from stylize.errors import UsageError
-from stylize.files import digest, is_file, is_folder, is_inside, open_file, write_file
+from stylize.files import digest, is_clip, is_file, is_folder, is_inside, open_file, write_file
 from stylize.network.style_header import read_header
 
 Kept = events.PhotoAudited | events.PhotoFailed | events.AuditDone  # in audit.json
@@ -126,12 +126,13 @@ def _check_report(report: Path, kept: Path, inputs: Sequence[Path]) -> None:
 def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
     """Audit the first variant; if its pictures are unchanged, repeat the last result.
 
-    Pictures whose photos are no longer among the inputs do not count.
+    Clips, and pictures whose photos are no longer among the inputs, do not count.
     """
     variant = brand.variants[0]
     folder = brand.folder(name, variant.name)
     plan, _ = prepare(style, brand.inputs, folder, variant.config)
-    pictures = {Path(job.target): Path(job.source) for job in plan.jobs if is_file(job.target)}
+    jobs = (job for job in plan.jobs if is_file(job.target) and not is_clip(job.source))
+    pictures = {Path(job.target): Path(job.source) for job in jobs}
     if len(pictures) < 2:
         yield events.Note(f"no audit of {name}: it needs two pictures")
         return

@@ -1,0 +1,99 @@
+"""Frames -> paintings that do not flicker: each goes on from the one before it.
+
+Of each frame by itself, the network paints other strokes wherever the picture has moved by a pixel
+or a sensor has made noise. So the last draft and the last painting are moved by optical flow, and
+what is still seen of them is mixed into the new ones (Ruder et al. 2016, arXiv:1604.08610; Chen et
+al. 2017, arXiv:1703.09211).
+"""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stylize.config import Look
+from stylize.network.memory import Need
+from stylize.photos.photo import Photo, to_picture
+from stylize.style import Style
+from stylize.video.motion import Array, Plane, find_motion, grey, local_mean, small
+
+OF_DRAFT, OF_PAINTING = 0.9, 0.85  # how much of the last one is kept
+SAME_SHOT = 1 / 3  # of a frame is seen in the one before it; with less, there is a cut
+LEAST_VARIANCE, MOST_GAIN = 1e-5, 1.5  # of a neighbourhood; of its deviation
+
+
+class SteadyPainter:
+    """Paints the frames of one clip, all of one size, in their order."""
+
+    def __init__(self, style: Style, look: Look, need: Need, scratch: Path) -> None:
+        self.style = style
+        self.look = look
+        self.need = need
+        self.scratch = scratch
+        # The last frame, as `small` makes it, its draft and its painting: (H, W, 3) in [0, 1].
+        self._last: dict[str, Array] = {}
+
+    def paint(self, photo: Photo) -> Image.Image:
+        """The painting of the next frame."""
+        seen = small(np.asarray(photo.rgb))
+        motion = find_motion(self._last["seen"], seen) if self._last else None
+        if motion is not None and motion.kept.mean() < SAME_SHOT:
+            motion = None
+        found: dict[str, Array] = {"seen": seen}
+
+        def redraft(drafts: Tensor) -> Tensor:
+            draft = _pixels(drafts)
+            if motion is not None:
+                there = motion.at(*draft.shape[1::-1])
+                draft = _mixed(draft, there.warp(self._last["draft"]), OF_DRAFT * there.kept)
+            found["draft"] = draft
+            return torch.from_numpy(draft).movedim(-1, 0)[None].to(drafts)
+
+        need, folder = self.need, self.scratch
+        (image,) = self.style.stylize_photos([photo], self.look, need, folder, redraft)
+        painting: Plane = np.asarray(image, np.float32) / 255
+        if motion is not None:
+            there = motion.at(*image.size)
+            kept: Plane = there.kept
+            if self.look.masked and photo.mask is not None:  # the background is not painted
+                kept = kept * (np.asarray(photo.mask, np.float32) / 255)
+            mixed = _mixed(painting, there.warp(self._last["painting"]), OF_PAINTING * kept)
+            painting = _with_contrast_of(painting, mixed)
+            image = to_picture(torch.from_numpy(painting).movedim(-1, 0))
+        self._last = found | {"painting": painting}
+        return image
+
+    def to_bytes(self) -> bytes:
+        """What the next frame goes on from."""
+        buffer = BytesIO()
+        np.savez(buffer, allow_pickle=False, **self._last)
+        return buffer.getvalue()
+
+    def go_on_from(self, state: bytes) -> None:
+        """Paint the next frame as the painter would whose `to_bytes` this is."""
+        with np.load(BytesIO(state)) as kept:
+            self._last = dict(kept)
+
+
+def _pixels(images: Tensor) -> Plane:
+    """(1, 3, H, W) -> (H, W, 3) in fp32."""
+    return np.ascontiguousarray(images[0].movedim(0, -1).float().cpu().numpy())
+
+
+def _mixed(new: Plane, last: Plane, share: Plane) -> Plane:
+    return new + share[..., None] * (last - new)
+
+
+def _with_contrast_of(new: Plane, mixed: Plane) -> Plane:
+    """The mixed painting, as rich in contrast as the new one is around each pixel: the mean of
+    strokes that do not meet is flat (Heitz and Neyret 2018, section 3)."""
+    wanted, there = (
+        local_mean((luma - local_mean(luma)) ** 2) + LEAST_VARIANCE
+        for luma in (grey(new), grey(mixed))
+    )
+    gain = np.sqrt(wanted / there).clip(1, MOST_GAIN)[..., None]
+    mean = local_mean(mixed)
+    return np.asarray((mean + gain * (mixed - mean)).clip(0, 1))
