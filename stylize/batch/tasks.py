@@ -124,8 +124,11 @@ def prepare(
     config: ApplyConfig,
     listed: Sequence[Path] = (),
     read: Sequence[Path] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[Plan, Recipe]:
     """Plan and recipe of a run; `read` are other files that it must not write, such as its job.
+    Only a plan that `may_be_empty` can be without photos.
 
     Raises UsageError: the style, an input, the masks, the anchor or the output cannot be used.
     """
@@ -133,7 +136,7 @@ def prepare(
     if config.masks is not None and not is_folder(config.masks):
         raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
     others: list[Location] = [*read, *also_read(style, config)]
-    plan = make_plan(inputs, output, config, recipe.name, listed, others)
+    plan = make_plan(inputs, output, config, recipe.name, listed, others, may_be_empty=may_be_empty)
     if config.anchor is not None:
         every = anchors_every(len(plan.jobs))
         recipe = with_anchors(recipe, [job.source for job in plan.jobs[::every]], config)
