@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.assets import find_style
 from stylize.config import ApplyConfig, Look
 from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
@@ -21,10 +20,12 @@ from stylize.network.device import Compute, choose, has_own_memory
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.network.mixing import load_mixture
+from stylize.network.mixture import Mixture, find_mixture
 from stylize.network.replay import Replay
 from stylize.network.strip_stages import Rows, Run, cut
 from stylize.network.strips import Strips, as_tensor
-from stylize.network.style_file import load_network, read_targets
+from stylize.network.style_file import read_targets
 from stylize.network.style_header import StyleHeader
 from stylize.objective.refine import Refiner
 from stylize.photos.blend import REACH, SHRINK, apply_look
@@ -46,12 +47,16 @@ class Style:
     """
 
     def __init__(
-        self, network: nn.Module, header: StyleHeader, compute: Compute, path: Path | None = None
+        self,
+        network: nn.Module,
+        header: StyleHeader,
+        compute: Compute,
+        source: Mixture | None = None,
     ) -> None:
-        """`path` is the style's file, for what only `Look.refine` needs."""
+        """`source` has the files that the style comes from, for what only `Look.refine` needs."""
         self.header = header
         self.compute = compute
-        self.path = path
+        self.source = source
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         self._network = ready(network, compute)
@@ -59,29 +64,35 @@ class Style:
 
     @classmethod
     def load(cls, style: str, device: str = "auto", precision: str = "auto") -> Self:
-        """Load a style by name (shipped, or in `./styles`) or by the path of its file.
+        """Load a style by name (shipped, or in `./styles`) or by the path of its file, or a mix of
+        styles (`network.mixture`).
 
         `device` is auto, cpu, cuda, cuda:N, xpu or mps; `precision` is auto, fp32 or bf16.
 
         Raises:
-            StyleFileError: there is no such style (the hint suggests names), or its file is
-                damaged.
+            StyleFileError: there is no such style (the hint suggests names), its file is damaged,
+                or styles cannot be mixed.
+            UsageError: the weights of a mix cannot be used.
             DeviceError: the device, the precision or the norm backend is not available.
         """
         compute = choose(device, precision)
         backend(compute.device.type)  # one that is forced and cannot run is an error now
-        path = find_style(style)
-        network, header = load_network(path)
-        return cls(network, header, compute, path)
+        source = find_mixture(style)
+        return cls(*load_mixture(source), compute, source)
 
     @cached_property
     def _refiner(self) -> Refiner:
-        """Raises UsageError: the style was made without what a draft can be refined towards."""
-        kept = read_targets(self.path) if self.path and self._drafts else {}
-        if not kept or not self.path:
+        """Raises UsageError: the style is a mix, or was made without what a draft can be refined
+        towards."""
+        files = self.source.files if self.source else []
+        if len(files) > 1:
+            hint = "leave out --refine, or use one of its styles alone"
+            raise UsageError(f"drafts of the mix {self.header.name} cannot be refined", hint)
+        kept = read_targets(files[0]) if files and self._drafts else {}
+        if not kept:
             hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
-        return Refiner(kept, self.path, self.header.training, self.compute.device)
+        return Refiner(kept, files[0], self.header.training, self.compute.device)
 
     def check(self, look: Look) -> None:
         """Raises UsageError: this style cannot do what `look` asks for."""

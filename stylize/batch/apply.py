@@ -39,13 +39,14 @@ def apply(
     """Stylize every photo in `inputs` and `listed` (files and folders) into the folder `output`,
     or a single one into the picture that `output` names.
 
-    `style` is a name or a path. Photos and folders may be objects and prefixes in stores, too
-    (`files.locate` makes them of URLs). Yields `PhotosListed` and `PhotosCompared` while stores are
-    listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone` or `PhotoFailed` for
-    each photo (a `PhotoBegun` comes before its result), and `ApplyDone`. Nothing is written before
-    the whole plan is checked. Outputs that are up to date stay, and so do files that stylize did
-    not write, unless `config.overwrite`. Nothing that the run reads is ever written: photos, masks,
-    anchors, the style, and the files in `read`, such as one with settings.
+    `style` is a name, a path or a mix (`find_mixture`). Photos and folders may be objects and
+    prefixes in stores, too (`files.locate` makes them of URLs). Yields `PhotosListed` and
+    `PhotosCompared` while stores are listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`,
+    `PhotoDone` or `PhotoFailed` for each photo (a `PhotoBegun` comes before its result), and
+    `ApplyDone`. Nothing is written before the whole plan is checked. Outputs that are up to date
+    stay, and so do files that stylize did not write, unless `config.overwrite`. Nothing that the
+    run reads is ever written: photos, masks, anchors, the style, and the files in `read`, such as
+    one with settings.
 
     Raises:
         UsageError: the style, an input, the output folder, the device or the format cannot be used,
@@ -143,9 +144,9 @@ def run(
         yield from _painted(pipeline, todo, recipe, manifest, output, stop)
         return
     with connected(config.address, torch.get_num_threads()):
-        path = style.path
-        assert path is not None  # noqa: S101 for the type checker: it was loaded by name
-        workers = RayPipeline(path, anchors, manifest, recipe, config, todo.count())
+        source = style.source
+        assert source is not None  # noqa: S101 for the type checker: it was loaded by name
+        workers = RayPipeline(source, anchors, manifest, recipe, config, todo.count())
         yield from _painted(workers, todo, recipe, manifest, output, stop)
 
 

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylize.assets import find_style, style_name
 from stylize.batch.guard import Guard
 from stylize.batch.places import (
     changes_format,
@@ -17,6 +16,7 @@ from stylize.batch.places import (
 from stylize.config import KEEP, ApplyConfig
 from stylize.errors import UsageError
 from stylize.files import FORMATS, READABLE, Location, find_photos, is_file, is_folder
+from stylize.network.mixture import find_mixture
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ def style_folders(styles: Sequence[str], output: Location) -> list[tuple[str, Lo
             f"{output} names one picture, and there are {len(styles)} styles",
             "give --output a folder",
         )
-    names = [style_name(find_style(style)) for style in styles]
+    names = [find_mixture(style).name for style in styles]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two styles are called {name}", "give each style once")

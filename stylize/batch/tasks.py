@@ -10,7 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stylize.assets import find_style, style_name
 from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.places import names_picture
 from stylize.batch.plan import Job, Plan, find_mask, make_plan
@@ -18,7 +17,8 @@ from stylize.batch.single_output import SingleOutput
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
-from stylize.files import Location, Url, digest, fingerprint, is_folder, locate
+from stylize.files import Location, Url, fingerprint, is_folder, locate
+from stylize.network.mixture import find_mixture
 from stylize.storage.connect import open_store
 
 MOST_ANCHORS = 16  # photos that represent the set
@@ -145,13 +145,13 @@ def prepare(
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     """Raises StyleFileError if there is no such style, UsageError if its file has no valid name."""
-    path = find_style(style)
-    return Recipe(style_name(path), digest(path), config.recipe())
+    mixture = find_mixture(style)
+    return Recipe(mixture.name, mixture.digest(), config.recipe())
 
 
 def also_read(style: str, config: ApplyConfig) -> Iterator[Location]:
     """What a run reads beside photos and masks."""
-    yield find_style(style)
+    yield from find_mixture(style).files
     if config.anchor not in (None, AUTO):
         yield locate(str(config.anchor))
 

@@ -33,6 +33,7 @@ EPILOG = (
     "Examples:\n\n"
     "stylize apply woodblock photo.jpg --output painted.png\n\n"
     "stylize apply woodblock,ink photos/ --output painted/\n\n"
+    "stylize apply woodblock=0.7,ink=0.3 photos/ --output painted/\n\n"
     "stylize apply woodblock photos/ --output painted/ --dry-run\n\n"
     "stylize apply woodblock photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
     "stylize apply woodblock photos/ --output painted/ --keep-background --strength 0.7\n\n"
@@ -50,7 +51,8 @@ def apply(
         typer.Argument(
             metavar="STYLE[,STYLE...]",
             help="Name (see `stylize styles`) or file of a style, or several with commas between "
-            "them: each gets a folder of its name below the output folder.",
+            "them: each gets a folder of its name below the output folder. With weights, such as "
+            "woodblock=0.7,ink=0.3, they are mixed into one.",
             autocompletion=options.complete_styles,
         ),
     ],
