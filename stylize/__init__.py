@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from stylize.api.style import Style, load_style
+    from stylize.api.style import Style, load_style, mix
     from stylize.config import ApplyConfig, NetworkConfig, TrainConfig
     from stylize.errors import StylizeError
 
@@ -25,6 +25,7 @@ __all__ = [
     "TrainConfig",
     "__version__",
     "load_style",
+    "mix",
 ]
 
 _HOME = {
@@ -34,6 +35,7 @@ _HOME = {
     "StylizeError": "errors",
     "TrainConfig": "config",
     "load_style": "api.style",
+    "mix": "api.style",
 }
 
 

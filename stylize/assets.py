@@ -50,8 +50,15 @@ def style_files() -> dict[str, Path]:
 
 
 def split_styles(text: str) -> list[str]:
-    """Names and files of styles with commas between them; a file may have commas in its name."""
-    return [text] if is_file(text) else text.split(",")
+    """Names and files of styles with commas between them; a file may have commas in its name, and
+    a mix (`is_mix`) is one style."""
+    return [text] if is_file(text) or is_mix(text) else text.split(",")
+
+
+def is_mix(style: str) -> bool:
+    """Whether a style is a mix: styles with weights, such as `woodblock=0.7,ink=0.3`."""
+    parts = [] if is_file(style) else style.split(",")
+    return any("=" in part and not is_file(part) for part in parts)
 
 
 def find_style(style: str) -> Path:
@@ -72,6 +79,8 @@ def find_named_style(name: str) -> Path:
     known = style_files()
     if name not in known:
         hint = suggest(name, known, "`stylize styles` lists what there is")
+        if is_mix(name):
+            hint = "mixes are for `stylize apply`, `stylize audit`, jobs, and `mix` in Python"
         raise StyleFileError(f"no style named {name!r}", hint)
     return known[name]
 

@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.assets import find_style
 from stylize.config import ApplyConfig, Look
 from stylize.errors import ImageError, UsageError
 from stylize.network.anchors import hold
@@ -21,10 +20,12 @@ from stylize.network.device import Compute, choose, has_own_memory
 from stylize.network.draft_revise import DraftReviseNet, level_sizes
 from stylize.network.instance_norm.ops import backend
 from stylize.network.memory import THUMBNAIL, Need, Way, affordable, count_strips, make_budget, ways
+from stylize.network.mixing import load_mixture
+from stylize.network.mixture import Mixture, find_mixture
 from stylize.network.replay import Replay
 from stylize.network.strip_stages import Rows, Run, cut
-from stylize.network.strips import Strips, as_tensor
-from stylize.network.style_file import load_network, read_targets
+from stylize.network.strips import Strips, as_tensor, on_demand
+from stylize.network.style_file import read_targets
 from stylize.network.style_header import StyleHeader
 from stylize.objective.refine import Refiner
 from stylize.photos.blend import REACH, SHRINK, apply_look
@@ -47,12 +48,16 @@ class Style:
     """
 
     def __init__(
-        self, network: nn.Module, header: StyleHeader, compute: Compute, path: Path | None = None
+        self,
+        network: nn.Module,
+        header: StyleHeader,
+        compute: Compute,
+        source: Mixture | None = None,
     ) -> None:
-        """`path` is the style's file, for what only `Look.refine` needs."""
+        """`source` has the files that the style comes from, for what only `Look.refine` needs."""
         self.header = header
         self.compute = compute
-        self.path = path
+        self.source = source
         self._drafts = isinstance(network, DraftReviseNet)
         self._values: tuple[float, float] = network.values_per_pixel  # type: ignore[assignment]
         self._network = ready(network, compute)
@@ -60,29 +65,35 @@ class Style:
 
     @classmethod
     def load(cls, style: str, device: str = "auto", precision: str = "auto") -> Self:
-        """Load a style by name (shipped, or in `./styles`) or by the path of its file.
+        """Load a style by name (shipped, or in `./styles`) or by the path of its file, or a mix of
+        styles (`network.mixture`).
 
         `device` is auto, cpu, cuda, cuda:N, xpu or mps; `precision` is auto, fp32 or bf16.
 
         Raises:
-            StyleFileError: there is no such style (the hint suggests names), or its file is
-                damaged.
+            StyleFileError: there is no such style (the hint suggests names), its file is damaged,
+                or styles cannot be mixed.
+            UsageError: the weights of a mix cannot be used.
             DeviceError: the device, the precision or the norm backend is not available.
         """
         compute = choose(device, precision)
         backend(compute.device.type)  # one that is forced and cannot run is an error now
-        path = find_style(style)
-        network, header = load_network(path)
-        return cls(network, header, compute, path)
+        source = find_mixture(style)
+        return cls(*load_mixture(source), compute, source)
 
     @cached_property
     def _refiner(self) -> Refiner:
-        """Raises UsageError: the style was made without what a draft can be refined towards."""
-        kept = read_targets(self.path) if self.path and self._drafts else {}
-        if not kept or not self.path:
+        """Raises UsageError: the style is a mix, or was made without what a draft can be refined
+        towards."""
+        files = self.source.files if self.source else []
+        if len(files) > 1:
+            hint = "leave out --refine, or use one of its styles alone"
+            raise UsageError(f"drafts of the mix {self.header.name} cannot be refined", hint)
+        kept = read_targets(files[0]) if files and self._drafts else {}
+        if not kept:
             hint = "a style that `stylize train` makes with its defaults can"
             raise UsageError(f"drafts of {self.header.name} cannot be refined", hint)
-        return Refiner(kept, self.path, self.header.training, self.compute.device)
+        return Refiner(kept, files[0], self.header.training, self.compute.device)
 
     def check(self, look: Look) -> None:
         """Raises UsageError: this style cannot do what `look` asks for."""
@@ -112,11 +123,7 @@ class Style:
         self._replay.forget()
 
     def __call__(
-        self,
-        images: Tensor,
-        masks: Tensor | None = None,
-        stroke: float = 1.0,
-        refine: int = 0,
+        self, images: Tensor, masks: Tensor | None = None, stroke: float = 1.0, refine: int = 0
     ) -> Tensor:
         """Stylize a batch: (N, 3, H, W) float, sRGB in [0, 1] -> the same in fp32, same device.
 
@@ -243,16 +250,14 @@ class Style:
         yield from (partial(_rows, image[None]) for image in result)
 
     def _images(self, views: Sequence[View]) -> Tensor:
-        device = self.compute.device
-        return torch.cat([view.rows(device, 0, view.rgb.height) for view in views])
+        return torch.cat([view.rows(self.compute.device, 0, view.rgb.height) for view in views])
 
     def _weights(self, views: Sequence[View]) -> Tensor | None:
         """(N, 1, H, W), with ones for a view without weights; None if no view has weights."""
         if all(view.weights is None for view in views):
             return None
         whole = Image.new("L", views[0].rgb.size, 255)
-        weights = [to_mask(view.weights or whole, self.compute.device) for view in views]
-        return torch.stack(weights)
+        return torch.stack([to_mask(v.weights or whole, self.compute.device) for v in views])
 
     def _strips(
         self, view: View, need: Need, folder: Path | None, look: Look, redraft: Redraft
@@ -274,10 +279,10 @@ class Style:
         return count_strips(size, plain=look.plain, on_gpu=on_gpu)
 
     def _stream(self, view: View, run: Run, look: Look, redraft: Redraft = None) -> Strips:
-        image = _on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
+        image = on_demand(view.rgb.size, 3, run, partial(view.rows, run.device))
         mask = None
         if view.weights is not None:
-            mask = _on_demand(view.rgb.size, 1, run, partial(crop, view.weights, run.device))
+            mask = on_demand(view.rgb.size, 1, run, partial(crop, view.weights, run.device))
         options = self._options(image, mask, look.stroke, look.refine, redraft)
         result: Strips = self._network(image, mask, **options)
         return result
@@ -285,11 +290,6 @@ class Style:
 
 def _rows(image: Tensor, top: int, bottom: int) -> Tensor:
     return image[:, :, top:bottom]
-
-
-def _on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> Strips:
-    width, height = size
-    return Strips(run, (1, channels, height, width), torch.float32, rows)
 
 
 def _finish(photo: Photo, painted: Rows, look: Look, strips: int) -> Image.Image:

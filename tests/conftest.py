@@ -18,7 +18,7 @@ from PIL import Image
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.network.architectures import build_network
 from stylize.network.instance_norm import ops
-from stylize.network.style_file import save_style
+from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import StyleHeader, StylePicture
 
 ROOT = Path(__file__).parent.parent
@@ -120,6 +120,19 @@ def write_style(path: Path) -> Path:
     header = StyleHeader("tiny", TINY, TrainConfig(steps=100, size=256), [picture])
     save_style(path, build_network(TINY).state_dict(), header)
     return path
+
+
+def write_relatives(folder: Path, *names: str) -> list[Path]:
+    """Small styles that differ a little from the one of `write_style`, as if trained from it."""
+    start, header = load_network(write_style(folder / "start.safetensors"))
+    files = [folder / f"{name}.safetensors" for name in names]
+    for seed, path in enumerate(files, start=1):
+        torch.manual_seed(seed)
+        weights = {k: w * (1 + 0.2 * torch.randn_like(w)) for k, w in start.state_dict().items()}
+        picture = replace(header.pictures[0], title=f"Picture {seed}")
+        own = replace(header, name=path.stem, pictures=[picture], licence=f"Licence {seed}")
+        save_style(path, weights, own)
+    return files
 
 
 @pytest.fixture

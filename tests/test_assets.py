@@ -36,6 +36,15 @@ def test_commas_part_styles_but_not_the_name_of_a_file(style_file):
     assert split_styles(str(odd)) == [str(odd)]
 
 
+def test_a_mix_is_one_style(style_file):
+    assert split_styles("ink=0.5,woodblock=0.5") == ["ink=0.5,woodblock=0.5"]
+    odd = style_file.rename(style_file.with_name("a=1,b.safetensors"))
+    assert split_styles(str(odd)) == [str(odd)]
+    with pytest.raises(StyleFileError) as caught:
+        find_style("ink=0.5,woodblock=0.5")
+    assert "stylize apply" in caught.value.hint
+
+
 def test_a_local_style_wins_over_a_shipped_one(tmp_path, monkeypatch, style_file):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "styles").mkdir()

@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
@@ -17,6 +18,7 @@ from stylize.batch.apply import apply
 from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError, suggest, visible
 from stylize.events import ApplyDone, ApplyStarted, PhotoDone, PhotoFailed
+from stylize.network.mixture import Mixture
 from stylize.network.style_card import card
 from stylize.photos.photo import to_picture, to_tensor
 
@@ -98,7 +100,7 @@ class Style(core.Style):
             if name not in known or name in ("look", "device", "precision"):
                 hint = suggest(name, known, "ApplyConfig and Look have the options")
                 raise UsageError(f"there is no option {name!r}", hint)
-        if self.path is None:
+        if self.source is None:
             raise UsageError("this style has no file", "load it by load_style")
         config = ApplyConfig(
             look=Look(**Look.own(options)),
@@ -107,7 +109,7 @@ class Style(core.Style):
             **ApplyConfig.own(options),
         )
         with tqdm(unit="photo", desc=self.header.name) as bar:
-            for event in apply(str(self.path), [Path(source)], Path(output), config):
+            for event in apply(str(self.source), [Path(source)], Path(output), config):
                 match event:
                     case ApplyStarted():
                         bar.reset(total=event.photos)
@@ -164,6 +166,20 @@ def _to_array(painted: Tensor, like: Array) -> Array:
     if like.dtype == np.uint8:
         pixels = np.rint(pixels * 255).clip(0, 255)
     return pixels.reshape(like.shape).astype(like.dtype)
+
+
+def mix(weights: Mapping[str, float], device: str = "auto", precision: str = "auto") -> Style:
+    """One style between several, such as `mix({"woodblock": 0.7, "swirling-oil": 0.3})`.
+
+    `weights` has names or paths of styles; only their ratios count. The weights of the networks are
+    interpolated, so the styles must have one architecture and a common start, as the shipped ones.
+
+    Raises:
+        StyleFileError: there is no such style, or they cannot be mixed.
+        UsageError: a weight is negative, all are 0, or a style stands there twice.
+        DeviceError: the device, the precision or the norm backend is not available.
+    """
+    return Style.load(str(Mixture.of(weights)), device, precision)
 
 
 def load_style(style: str, device: str = "auto", precision: str = "auto") -> Style:

@@ -1,8 +1,10 @@
 """Photos in one style: inputs -> plan -> tasks -> pipeline -> events."""
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from itertools import takewhile
 from pathlib import Path
 
 import torch
@@ -38,13 +40,13 @@ def apply(
     """Stylize every photo and clip in `inputs` and `listed` (files and folders) into the folder
     `output`, or a single one into the file that `output` names.
 
-    `style` is a name or a path. Photos and folders may be objects and prefixes in stores, too
-    (`files.locate` makes them of URLs). Yields `PhotosListed` and `PhotosCompared` while stores are
-    listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`, `PhotoDone` or `PhotoFailed` for
-    each photo (a `PhotoBegun` comes before its result) and then each clip (a `FramePainted` for
-    each frame, too), and `ApplyDone`. Nothing is written before
-    the whole plan is checked. Outputs that are up to date stay, and so do files that stylize did
-    not write, unless `config.overwrite`. Nothing that the run reads is ever written: photos, masks,
+    `style` is a name, a path or a mix (`find_mixture`). Photos and folders may be objects and
+    prefixes in stores, too (`files.locate` makes them of URLs). Yields `PhotosListed` and
+    `PhotosCompared` while stores are listed, then `Backend`, `ApplyStarted`, one `PhotoCurrent`,
+    `PhotoDone` or `PhotoFailed` for each photo (a `PhotoBegun` comes before its result) and then
+    each clip (a `FramePainted` for each frame, too), and `ApplyDone`. Nothing is written before the
+    whole plan is checked. Outputs that are up to date stay, and so do files that stylize did not
+    write, unless `config.overwrite`. Nothing that the run reads is ever written: photos, masks,
     anchors, the style, and the files in `read`, such as one with settings.
 
     Raises:
@@ -57,19 +59,19 @@ def apply(
     if uses_stores(inputs, output, config, listed):
         with closing(Catalog(output, config)) as catalog:
             recipe = yield from prepare_catalog(catalog, style, inputs, listed, read)
-            loaded = _load(style, config)
-            with _locked(output) as manifest:
+            loaded = load(style, config)
+            with locked(output) as manifest:
                 for count in catalog.check(manifest, recipe):
                     yield events.PhotosCompared(count)
-                yield from _run(catalog, recipe, loaded, manifest, output, config)
+                yield from run(catalog, recipe, loaded, manifest, output, config)
         return
     paths = [Path(place) for place in inputs]
     found = [Path(place) for place in listed]
     plan, recipe = prepare(style, paths, Path(output), config, found, read)
-    loaded = _load(style, config)
-    with _locked(output) as manifest:
+    loaded = load(style, config)
+    with locked(output) as manifest:
         todo = Todo(plan, list_tasks(plan, manifest, recipe, config))
-        yield from _run(todo, recipe, loaded, manifest, output, config)
+        yield from run(todo, recipe, loaded, manifest, output, config)
 
 
 def apply_styles(
@@ -94,7 +96,7 @@ def apply_styles(
             if not uses_stores(inputs, folder, config, listed):
                 paths = [[Path(place) for place in places] for places in (inputs, listed)]
                 prepare(style, paths[0], Path(folder), config, paths[1], read)
-            _load(style, config)
+            load(style, config)
     while folders:
         style, folder = folders.pop(0)
         for event in apply(style, inputs, folder, config, listed, read):
@@ -104,7 +106,8 @@ def apply_styles(
             return
 
 
-def _load(name: str, config: ApplyConfig) -> Style:
+def load(name: str, config: ApplyConfig) -> Style:
+    """The style for a run; raises UsageError if it cannot do what `config` asks for."""
     # The workers of a cluster have other devices than this machine.
     device = config.device if config.engine == LOCAL else "cpu"
     style = load_style(name, device, config.precision)
@@ -112,7 +115,8 @@ def _load(name: str, config: ApplyConfig) -> Style:
     return style
 
 
-def _locked(output: Location) -> AbstractContextManager[Records]:
+def locked(output: Location) -> AbstractContextManager[Records]:
+    """The records of an output, for this run alone; raises UsageError if another has them."""
     if isinstance(output, Url):
         return ObjectManifest.locked(output)
     if names_picture(output):
@@ -122,14 +126,16 @@ def _locked(output: Location) -> AbstractContextManager[Records]:
     return Manifest.locked(output)
 
 
-def _run(
+def run(
     todo: Todo | Catalog,
     recipe: Recipe,
     style: Style,
     manifest: Records,
     output: Location,
     config: ApplyConfig,
+    stop: threading.Event | None = None,
 ) -> Iterator[events.Event]:
+    """Do what is left to do: from `Backend` to `ApplyDone`. Once `stop` is set, no photo begins."""
     pending = todo.count(State.NEW, State.STALE)
     anchors = _copies(recipe.anchors, manifest.scratch) if recipe.anchors and pending else []
     if config.engine == LOCAL or not pending:
@@ -137,14 +143,14 @@ def _run(
             style.hold(anchors, config)
         pipeline = Pipeline(style, manifest, recipe, config, todo.count())
         both = ClipPipeline(pipeline, style, manifest, recipe, config)
-        yield from _painted(both, todo, recipe, manifest, output)
+        yield from _painted(both, todo, recipe, manifest, output, stop)
         return
     with connected(config.address, torch.get_num_threads()):
-        path = style.path
-        assert path is not None  # noqa: S101 for the type checker: it was loaded by name
-        workers = RayPipeline(path, anchors, manifest, recipe, config, todo.count())
+        source = style.source
+        assert source is not None  # noqa: S101 for the type checker: it was loaded by name
+        workers = RayPipeline(source, anchors, manifest, recipe, config, todo.count())
         both = ClipPipeline(workers, style, manifest, recipe, config)
-        yield from _painted(both, todo, recipe, manifest, output)
+        yield from _painted(both, todo, recipe, manifest, output, stop)
 
 
 def _painted(
@@ -153,6 +159,7 @@ def _painted(
     recipe: Recipe,
     manifest: Records,
     output: Location,
+    stop: threading.Event | None,
 ) -> Iterator[events.Event]:
     pending, current = todo.count(State.NEW, State.STALE), todo.count(State.CURRENT)
     failures = list(todo.failures)
@@ -165,7 +172,9 @@ def _painted(
 
     started = time.monotonic()
     begun = done = pixels = 0
-    for event in pipeline.run(todo.tasks(State.NEW, State.STALE), failed=bool(failures)):
+    tasks = todo.tasks(State.NEW, State.STALE)
+    going = takewhile(lambda _: stop is None or not stop.is_set(), tasks)
+    for event in pipeline.run(going, failed=bool(failures)):
         if isinstance(event, events.PhotoDone):
             done += 1
             pixels += event.width * event.height * event.frames

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylize.assets import find_style, style_name
 from stylize.batch.guard import Guard
 from stylize.batch.places import (
     WRITABLE,
@@ -27,6 +26,7 @@ from stylize.files import (
     is_file,
     is_folder,
 )
+from stylize.network.mixture import find_mixture
 
 SUFFIXES = CLIPS.union(READABLE)
 
@@ -60,6 +60,8 @@ def make_plan(
     style: str,
     listed: Sequence[Path] = (),
     read: Iterable[Location] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> Plan:
     """Pair every photo in `inputs` and `listed` (files and folders) with its file below `output`.
 
@@ -74,11 +76,11 @@ def make_plan(
     files that the run reads.
 
     Raises:
-        UsageError: an input is missing, there is no photo, `output` is a file or inside a folder
-            that is read, something that is read would be overwritten, photos of several inputs
-            want one name without `config.numbered`, `config.name` gives no valid file name, or
-            `output` names a picture that is there already, of another format than
-            `config.format`, or for more than one photo.
+        UsageError: an input is missing, there is no photo (unless the plan `may_be_empty`),
+            `output` is a file or inside a folder that is read, something that is read would be
+            overwritten, photos of several inputs want one name without `config.numbered`,
+            `config.name` gives no valid file name, or `output` names a picture that is there
+            already, of another format than `config.format`, or for more than one photo.
     """
     entries = list(find_entries(inputs, listed))
     if names_picture(output):
@@ -90,7 +92,7 @@ def make_plan(
         _refuse_unknown_suffix(output)
     guard = Guard(output, [*folders, *_mask_folders(config)])
     photos, ignored, shut = _find_all(entries)
-    if not photos and not shut:
+    if not photos and not shut and not may_be_empty:
         names = ", ".join(str(entry) for entry, _ in entries)
         raise UsageError(
             f"no photos in {names}" if names else "no photos: the list is empty",
@@ -226,8 +228,8 @@ def mask_places(origin: Path) -> tuple[Path, ...]:
 
 
 def style_folders(styles: Sequence[str], output: Location) -> list[tuple[str, Location]]:
-    """Each style (a name or a path) with its output: `output` itself for a single one, otherwise
-    the folder below it that has the style's name.
+    """Each style (a name, a path or a mix) with its output: `output` itself for a single one,
+    otherwise the folder below it that has the style's name.
 
     Raises UsageError: there is no such style, two have the same name, or `output` names a picture.
     """
@@ -238,7 +240,7 @@ def style_folders(styles: Sequence[str], output: Location) -> list[tuple[str, Lo
             f"{output} names one picture, and there are {len(styles)} styles",
             "give --output a folder",
         )
-    names = [style_name(find_style(style)) for style in styles]
+    names = [find_mixture(style).name for style in styles]
     for name in names:
         if names.count(name) > 1:
             raise UsageError(f"two styles are called {name}", "give each style once")

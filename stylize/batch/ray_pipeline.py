@@ -27,6 +27,7 @@ from stylize.config import AUTO, NORM_VARIABLE, ApplyConfig
 from stylize.errors import UsageError, install
 from stylize.events import Backend, PhotoBegun, PhotoFailed
 from stylize.files import Location, Url
+from stylize.network.mixture import Mixture
 
 AHEAD = 2  # tasks that a worker has: one in work, the next one waiting
 MOST_LOSSES = 3  # of the workers of one task
@@ -93,7 +94,7 @@ class RayPipeline:
 
     def __init__(
         self,
-        style: Path,
+        style: Mixture,
         anchors: Sequence[Path],
         manifest: Records,
         recipe: Recipe,
@@ -193,7 +194,7 @@ class _Pool:
 
     def __init__(
         self,
-        style: Path,
+        style: Mixture,
         anchors: Sequence[Path],
         recipe: Recipe,
         config: ApplyConfig,
@@ -220,7 +221,7 @@ class _Pool:
         )
         # In the cluster's memory once, not in every message.
         self._arguments = (
-            ray.put(style.read_bytes()),
+            ray.put([(path.name, weight, path.read_bytes()) for path, weight in style.weights]),
             [(path.suffix, path.read_bytes()) for path in anchors],
             replace(recipe, anchors=()),
             replace(config, device=device),

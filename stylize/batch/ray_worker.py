@@ -8,7 +8,6 @@ import ray
 import torch
 from PIL import Image
 
-from stylize.assets import SUFFIX
 from stylize.batch.fetcher import fetch
 from stylize.batch.painter import Encoded, Painter
 from stylize.batch.reader import Reader
@@ -17,6 +16,7 @@ from stylize.config import ApplyConfig
 from stylize.events import Backend, PhotoBegun, PhotoFailed
 from stylize.network.device import free_memory
 from stylize.network.memory import SHARE, make_budget
+from stylize.network.mixture import Mixture
 from stylize.style import Style
 
 Painted = tuple[PhotoBegun | None, Encoded | PhotoFailed]
@@ -27,13 +27,14 @@ class Worker:
 
     def __init__(
         self,
-        style: bytes,
+        style: Sequence[tuple[str, float, bytes]],
         anchors: Sequence[tuple[str, bytes]],
         recipe: Recipe,
         config: ApplyConfig,
         resource: str,
     ) -> None:
-        """`style` is the content of a style file, `anchors` are suffixes and contents of photos.
+        """`style` is the name, weight and content of each file of a `Mixture`, `anchors` are
+        suffixes and contents of photos.
 
         Workers of a node share its memory; `resource` is what each of them has one of. Raises what
         `Style.load` raises.
@@ -42,9 +43,11 @@ class Worker:
         torch.set_num_threads(1)
         self._folder = tempfile.TemporaryDirectory(prefix="stylize-")
         folder = Path(self._folder.name)
-        path = folder / f"{recipe.name}{SUFFIX}"
-        path.write_bytes(style)
-        self._style = Style.load(str(path), config.device, config.precision)
+        weights = []
+        for name, weight, content in style:
+            (folder / name).write_bytes(content)
+            weights.append((folder / name, weight))
+        self._style = Style.load(str(Mixture(tuple(weights))), config.device, config.precision)
         if anchors:
             paths = [folder / f"anchor-{n}{suffix}" for n, (suffix, _) in enumerate(anchors)]
             for place, (_, content) in zip(paths, anchors, strict=True):

@@ -10,7 +10,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from stylize.assets import find_style, style_name
 from stylize.batch.manifest import Manifest, Records, State
 from stylize.batch.places import names_picture
 from stylize.batch.plan import Job, Plan, find_mask, make_plan
@@ -18,7 +17,8 @@ from stylize.batch.single_output import SingleOutput
 from stylize.config import AUTO, ApplyConfig
 from stylize.errors import ImageError, UsageError
 from stylize.events import PhotoFailed
-from stylize.files import Location, Url, digest, fingerprint, is_clip, is_folder, locate
+from stylize.files import Location, Url, fingerprint, is_clip, is_folder, locate
+from stylize.network.mixture import find_mixture
 from stylize.storage.connect import open_store
 
 MOST_ANCHORS = 16  # photos that represent the set
@@ -130,8 +130,11 @@ def prepare(
     config: ApplyConfig,
     listed: Sequence[Path] = (),
     read: Sequence[Path] = (),
+    *,
+    may_be_empty: bool = False,
 ) -> tuple[Plan, Recipe]:
     """Plan and recipe of a run; `read` are other files that it must not write, such as its job.
+    Only a plan that `may_be_empty` can be without photos.
 
     Raises UsageError: the style, an input, the masks, the anchor or the output cannot be used.
     """
@@ -139,7 +142,7 @@ def prepare(
     if config.masks is not None and not is_folder(config.masks):
         raise UsageError(f"no folder {config.masks}", "give --masks the folder of the masks")
     others: list[Location] = [*read, *also_read(style, config)]
-    plan = make_plan(inputs, output, config, recipe.name, listed, others)
+    plan = make_plan(inputs, output, config, recipe.name, listed, others, may_be_empty=may_be_empty)
     if config.anchor is not None:
         photos = [job.source for job in plan.jobs if not is_clip(job.source)]
         every = anchors_every(len(photos))
@@ -149,14 +152,13 @@ def prepare(
 
 def make_recipe(style: str, config: ApplyConfig) -> Recipe:
     """Raises StyleFileError if there is no such style, UsageError if its file has no valid name."""
-    path = find_style(style)
-    name, clip_options = style_name(path), config.clip_recipe()
-    return Recipe(name, digest(path), config.recipe(), clip_options=clip_options)
+    mixture, clip_options = find_mixture(style), config.clip_recipe()
+    return Recipe(mixture.name, mixture.digest(), config.recipe(), clip_options=clip_options)
 
 
 def also_read(style: str, config: ApplyConfig) -> Iterator[Location]:
     """What a run reads beside photos and masks."""
-    yield find_style(style)
+    yield from find_mixture(style).files
     if config.anchor not in (None, AUTO):
         yield locate(str(config.anchor))
 

@@ -1,9 +1,11 @@
 """`stylize apply`: photos and folders of photos in one style, or in several."""
 
 import os
+import signal
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,20 +15,29 @@ from stylize import events
 from stylize.assets import split_styles
 from stylize.cli import options, terminal
 from stylize.cli.defaults import Defaults
-from stylize.cli.progress import print_failures, print_plan, print_progress, print_streamed
+from stylize.cli.progress import (
+    print_failures,
+    print_plan,
+    print_progress,
+    print_streamed,
+    print_watch,
+)
 from stylize.cli.terminal import print_line, shown
 from stylize.config import AUTO, LOOK, MACHINE, NORM_VARIABLE, RUN, ApplyConfig, Look
 from stylize.errors import UsageError
 from stylize.files import Location, locate
 from stylize.settings import parse_size
 
+ENDING = "ending: photos in work are finished (press again to stop at once) ..."
 EPILOG = (
     "Examples:\n\n"
     "stylize apply woodblock photo.jpg --output painted.png\n\n"
     "stylize apply woodblock,ink photos/ --output painted/\n\n"
+    "stylize apply woodblock=0.7,ink=0.3 photos/ --output painted/\n\n"
     "stylize apply woodblock photos/ --output painted/ --dry-run\n\n"
     "stylize apply woodblock photos/ --output web/ --size 2048 --format webp --strip-gps\n\n"
     "stylize apply woodblock photos/ --output painted/ --keep-background --strength 0.7\n\n"
+    "stylize apply woodblock photos/ --output painted/ --watch\n\n"
     "stylize apply woodblock poster.tif --output painted/ --max-memory 4GB --stroke 0.5 -v\n\n"
     "find photos -name '*.jpg' -print0 | stylize apply woodblock - --output painted/\n\n"
     "stylize apply woodblock clip.mp4 --output painted/\n\n"
@@ -41,7 +52,8 @@ def apply(
         typer.Argument(
             metavar="STYLE[,STYLE...]",
             help="Name (see `stylize styles`) or file of a style, or several with commas between "
-            "them: each gets a folder of its name below the output folder.",
+            "them: each gets a folder of its name below the output folder. With weights, such as "
+            "woodblock=0.7,ink=0.3, they are mixed into one.",
             autocompletion=options.complete_styles,
         ),
     ],
@@ -67,6 +79,14 @@ def apply(
     ],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only print what would be done.", rich_help_panel=RUN)
+    ] = False,
+    watch: Annotated[
+        bool,
+        typer.Option(
+            "--watch",
+            help="Go on with photos that come or change, until Ctrl-C or SIGTERM.",
+            rich_help_panel=RUN,
+        ),
     ] = False,
     keep_background: Annotated[
         bool,
@@ -105,7 +125,7 @@ def apply(
 
     Subfolders are mirrored below the output folder, and photos keep their format. A photo that
     cannot be stylized is named at the end and never stops the others (exit code 1). Run the
-    command again to do only what is new or has changed.
+    command again to do only what is new or has changed; --watch does so by itself.
     """
     background = _background(
         keep=keep_background, cut_out=cut_out, masks=settings["masks"] is not None
@@ -115,6 +135,8 @@ def apply(
         max_memory=None if max_memory == AUTO else parse_size(max_memory),
         **ApplyConfig.own(settings),
     )
+    if watch:
+        _refuse_with_watch(inputs, dry_run=dry_run)
     listed = _read_paths() if Path("-") in inputs else []
     inputs = [path for path in inputs if path != Path("-")]
     read = [defaults] if defaults is not None else []
@@ -128,25 +150,42 @@ def apply(
     from PIL import Image
 
     from stylize.batch.apply import apply_styles
+    from stylize.batch.watch import watch as watch_folders
 
     Image.MAX_IMAGE_PIXELS = None  # in this process: --max-megapixels is the limit instead
 
-    complete = True
-    painting = apply_styles(styles, inputs, output, config, listed, read)
-    with options.interruptible(painting) as running:
+    def printed(stream: Iterator[events.Event]) -> Iterator[events.Event]:
         if json:
-            stream = terminal.print_json(running)
-        elif quiet:
-            stream = print_failures(running, terminal.err)
+            return terminal.print_json(stream)
+        if quiet:
+            return print_failures(stream, terminal.err)
+        if verbose and defaults is not None:
+            print_line(terminal.out, f"settings from {shown(defaults)}", "dim")
+        show = print_watch if watch else print_progress
+        return show(stream, terminal.out, verbose=verbose)
+
+    # The last word on each output: a watch says more than one.
+    done: dict[Location, bool] = {}
+    with ExitStack() as stack:
+        if watch:
+            ends = (signal.SIGINT, signal.SIGTERM)
+            stop = stack.enter_context(options.stop_signals(ENDING, *ends))
+            stream = watch_folders(styles, inputs, output, config, stop, read)
         else:
-            if verbose and defaults is not None:
-                print_line(terminal.out, f"settings from {shown(defaults)}", "dim")
-            stream = print_progress(running, terminal.out, verbose=verbose)
-        for event in stream:
+            painting = apply_styles(styles, inputs, output, config, listed, read)
+            stream = stack.enter_context(options.interruptible(painting))
+        for event in printed(stream):
             if isinstance(event, events.ApplyDone):
-                complete = complete and not event.failed and not event.left
-    if not complete:
+                done[event.output] = not (event.failed or event.left)
+    if not all(done.values()):
         raise typer.Exit(options.SOME_FAILED)
+
+
+def _refuse_with_watch(inputs: Sequence[Location], *, dry_run: bool) -> None:
+    if dry_run:
+        raise UsageError("--dry-run and --watch exclude each other", "give one of them")
+    if Path("-") in inputs:
+        raise UsageError("a list on stdin cannot be watched", "--watch needs folders as inputs")
 
 
 def _background(*, keep: bool, cut_out: bool, masks: bool) -> str:

@@ -99,6 +99,44 @@ def print_progress(
     outcome.show(console)
 
 
+def print_watch(
+    stream: Iterable[events.Event], console: Console, *, verbose: bool = False
+) -> Iterator[events.Event]:
+    """A line for each photo as soon as it is done or has failed; passes the events on.
+
+    `verbose` prints how each photo is computed.
+    """
+    backend = None
+    with ProgressBar() as bar:
+        for event in stream:
+            match event:
+                case events.Backend() if event != backend:
+                    backend = event
+                    print_line(console, terminal.backend_line(event), "dim")
+                case events.ApplyStarted():
+                    if event.current:
+                        print_line(
+                            console, f"{event.style}: {count(event.current, 'photo')} up to date"
+                        )
+                    bar.start(event.photos, event.style)
+                case events.PhotoBegun() if verbose:
+                    print_line(console, _how(event))
+                case events.PhotoDone():
+                    warned = f" ({'; '.join(event.warnings)})" if event.warnings else ""
+                    print_line(console, f"{shown(event.source)} -> {shown(event.target)}{warned}")
+                    bar.update()
+                case events.PhotoFailed():
+                    print_line(console, f"{shown(event.source)}: {shown(event.reason)}", "red")
+                    bar.update()
+                case events.ApplyDone():
+                    bar.close()
+                    if event.stopped:
+                        print_line(console, _stopped(event), "red")
+                case events.Note():
+                    print_line(console, shown(event.text), "red")
+            yield event
+
+
 class _Outcome:
     """What there is to say at the end, of one style or of several."""
 

@@ -16,6 +16,7 @@ from stylize.cli.terminal import out, print_line, shown
 from stylize.config import AUTO
 from stylize.errors import StyleFileError, UsageError
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
+from stylize.network.mixture import Mixture, find_mixture, mix_headers
 from stylize.network.style_card import card
 from stylize.network.style_header import StyleHeader, read_header
 
@@ -33,7 +34,9 @@ NAME_WIDTH = 16  # characters
 def styles(
     name: Annotated[
         str | None,
-        typer.Argument(help="Show the card of this style.", autocompletion=options.complete_style),
+        typer.Argument(
+            help="Show the card of this style or mix.", autocompletion=options.complete_style
+        ),
     ] = None,
     names: Annotated[bool, typer.Option("--names", help="Print names only, one per line.")] = False,
     sheet: Annotated[
@@ -47,8 +50,8 @@ def styles(
     if sheet is not None:
         _draw_sheet(sheet, name, output, device, precision)
     elif name is not None:
-        path = find_style(name)
-        out.print(_card(read_header(path), path))
+        mixture = find_mixture(name)
+        out.print(_card(mix_headers(mixture), mixture))
     elif names:
         for known in style_files():
             print(shown(known))
@@ -98,10 +101,10 @@ def _list(files: dict[str, Path]) -> Table:
     return table
 
 
-def _card(header: StyleHeader, path: Path) -> Table:
-    """All that a style's file says of it."""
+def _card(header: StyleHeader, mixture: Mixture) -> Table:
+    """All that a style's file says of it, or the files of a mix say together."""
     table = Table(show_header=False)
-    for name, text in (("style", header.name), ("file", shown(path)), *card(header)):
+    for name, text in (("style", header.name), ("file", shown(str(mixture))), *card(header)):
         table.add_row(name, Text(text, overflow="fold"))
     return table
 

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylize.assets import find_style
 from stylize.batch.manifest import Manifest
 from stylize.config import STYLE_LAYERS, ApplyConfig
 from stylize.consistency.appearance import Appearance, look_at
@@ -13,6 +12,7 @@ from stylize.errors import ImageError, StyleFileError, UsageError
 from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFailed, PhotoSeen
 from stylize.files import digest, find_photos, is_file, is_folder
 from stylize.network.device import choose
+from stylize.network.mixture import find_mixture
 from stylize.network.style_header import read_header
 from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.objective.vgg_statistics import Statistics, centre, distance, unpack
@@ -179,7 +179,12 @@ def _distances(appearances: Sequence[Appearance]) -> list[float]:
 
 
 def _target(style: str) -> Statistics:
-    path = find_style(style)
+    """That of a mix is the mean of its parts, as that of a style of several pictures is."""
+    mixture = find_mixture(style)
+    return centre([_target_of(path) for path in mixture.files], mixture.shares)
+
+
+def _target_of(path: Path) -> Statistics:
     header = read_header(path)
     if not header.target:
         raise UsageError(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from stylize import __version__, events
-from stylize.assets import find_style
 from stylize.batch.apply import apply
 from stylize.batch.guard import Guard
 from stylize.batch.tasks import dry_run, prepare
@@ -21,6 +20,7 @@ from stylize.consistency.job_file import AUDIT, REPORT_FOLDER, Brand
 from stylize.consistency.report import PICTURES, REPORT, write_report
 from stylize.errors import UsageError
 from stylize.files import digest, is_clip, is_file, is_folder, is_inside, open_file, write_file
+from stylize.network.mixture import find_mixture
 from stylize.network.style_header import read_header
 
 Kept = events.PhotoAudited | events.PhotoFailed | events.AuditDone  # in audit.json
@@ -97,7 +97,9 @@ def _check(brand: Brand) -> list[Path]:
     Raises UsageError: a style or a package for audits is missing, or a folder of the job would lie
     among what it reads, outside of its output, or where others have put files.
     """
-    read = [brand.path, *map(find_style, brand.styles.values())]
+    read = [brand.path]
+    for style in brand.styles.values():
+        read += find_mixture(style).files
     masks = {variant.config.masks for variant in brand.variants}
     inputs = [*brand.inputs, *(Path(folder) for folder in masks if folder)]
     guard = Guard(brand.output, filter(is_folder, inputs))
@@ -143,7 +145,8 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
     found = _read_kept(kept, state)
     if found is None:
         found = []
-        target = style if read_header(find_style(style)).target else None
+        known = all(read_header(path).target for path in find_mixture(style).files)
+        target = style if known else None
         for event in audit(folder, target, pictures=pictures):
             if isinstance(event, Kept):
                 found.append(event)

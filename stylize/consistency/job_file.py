@@ -7,11 +7,12 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, style_name
+from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, is_mix, style_name
 from stylize.config import ApplyConfig, Look
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
 from stylize.files import is_file, locate_here, read_toml, write_file
+from stylize.network.mixture import Mixture, read_mix
 
 REPORT_FOLDER, AUDIT = "report", "audit.json"  # beside the folders of the variants
 RESERVED = (REPORT_FOLDER, AUDIT)
@@ -80,7 +81,7 @@ class Variant:
 class Brand:
     """The content of a job file. Outputs go to `output`/STYLE/VARIANT.
 
-    `styles` maps names to what `find_style` accepts. Without `limits`, nothing is audited.
+    `styles` maps names to what `find_mixture` accepts. Without `limits`, nothing is audited.
     """
 
     path: Path
@@ -128,7 +129,12 @@ def read_brand(path: Path) -> Brand:
 
 
 def _style(path: Path, style: str) -> tuple[str, str]:
-    """A style's name, and its path relative to the job file if it is a file or a local style."""
+    """A style's name, and its path relative to the job file if it is a file or a local style; of
+    a mix, these of all its styles."""
+    if is_mix(style):
+        parts = {_style(path, part)[1]: weight for part, weight in read_mix(style).items()}
+        mixture = Mixture.of(parts)
+        return mixture.name, str(mixture)
     if style.endswith(SUFFIX) or "/" in style:
         return style_name(Path(style)), str(path.parent / style)
     check_name(style)

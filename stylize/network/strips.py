@@ -95,6 +95,12 @@ class Strips:
         )
 
 
+def on_demand(size: tuple[int, int], channels: int, run: Run, rows: Rows) -> Strips:
+    """An image of (width, height) whose `rows` are made when they are needed."""
+    width, height = size
+    return Strips(run, (1, channels, height, width), torch.float32, rows)
+
+
 def as_tensor(image: Tensor | Strips) -> Tensor:
     """All of it, in one tensor."""
     return image.whole() if isinstance(image, Strips) else image

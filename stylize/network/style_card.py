@@ -2,6 +2,7 @@
 
 from stylize.config import ARCHITECTURES, TRAINING_SIZES, TrainConfig
 from stylize.errors import visible
+from stylize.network.mixture import MixedHeader
 from stylize.network.style_header import StyleHeader
 
 # The settings of a training that its card shows, where they are not the defaults.
@@ -13,23 +14,30 @@ _SETTINGS = (
 
 def card(header: StyleHeader) -> list[tuple[str, str]]:
     """Rows of (name, text), without the style's own name."""
-    training = header.training
     rows = [("licence", header.licence)]
     for picture in header.pictures:
         parts = (picture.title, picture.author, picture.year, picture.licence)
         rows.append(("picture", ", ".join(part for part in parts if part) or "not said"))
-    start = training.base or "random weights"
-    if training.steps:
-        steps = f"{training.steps} of {training.batch_size} photos, from {visible(start)}"
-        rows += [("steps", steps), ("recipe", _changed_settings(header))]
-    else:
-        rows += [("trained", "elsewhere; imported")]
     return [
         *rows,
+        *_origin(header),
         ("working scale", f"{header.working_size} px on the short side, as in training"),
         *((name, f"{value:.3g}") for name, value in header.figures.items()),
         ("made by", f"stylize {header.package_version}"),
     ]
+
+
+def _origin(header: StyleHeader) -> list[tuple[str, str]]:
+    training = header.training
+    if isinstance(header, MixedHeader):
+        return [
+            ("part", f"{share:.3g} of {part.name}, {part.licence}") for part, share in header.parts
+        ]
+    if not training.steps:
+        return [("trained", "elsewhere; imported")]
+    start = visible(training.base or "random weights")
+    steps = f"{training.steps} of {training.batch_size} photos, from {start}"
+    return [("steps", steps), ("recipe", _changed_settings(header))]
 
 
 def _changed_settings(header: StyleHeader) -> str:

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from conftest import draw_picture
+from conftest import draw_picture, write_relatives
 from PIL import Image
 
-from stylize import load_style
-from stylize.config import Look
+from stylize import load_style, mix
+from stylize.batch.apply import apply
+from stylize.config import ApplyConfig, Look
 from stylize.errors import UsageError
 from stylize.network.style_file import replace_header
 from stylize.network.style_header import read_header
@@ -37,6 +38,24 @@ def test_every_kind_of_picture_comes_back_as_its_kind(style):
     whole = style.stylize(tensor / 255)
     assert whole.dtype == torch.float32
     assert (whole.movedim(0, -1) * 255 - torch.from_numpy(expected.copy())).abs().max() < 1e-3
+
+
+def test_a_mix_is_a_style_and_names_its_parts(tmp_path, photos):
+    one, two = map(str, write_relatives(tmp_path, "one", "two"))
+    mixed = mix({one: 0.25, two: 0.75}, "cpu", "fp32")
+    picture = draw_picture(1, 48, 40)
+    middle, ends = mixed.stylize(picture), [load_style(s, "cpu", "fp32") for s in (one, two)]
+    assert middle != ends[0].stylize(picture)
+    assert mix({one: 0, two: 2}, "cpu", "fp32").stylize(picture) == ends[1].stylize(picture)
+    for text in ("0.75 of two, Licence 2", "0.25 of one, Licence 1", "Picture 1", "Picture 2"):
+        assert text in repr(mixed)
+    with pytest.raises(UsageError, match="drafts of the mix two-0"):
+        mixed.stylize(picture, Look(refine=1))
+    # A folder is as `stylize apply` makes it, and each continues the other.
+    config = ApplyConfig(device="cpu", precision="fp32")
+    done = mixed.stylize_folder(photos, tmp_path / "out")
+    *_, again = apply(f"{two}=0.75,{one}=0.25", [photos], tmp_path / "out", config)
+    assert (done.done, again.done, again.current) == (6, 0, 6)
 
 
 def test_a_look_applies_to_every_kind(style):

@@ -13,7 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from commands import fails, stylize
-from conftest import draw_picture
+from conftest import draw_picture, write_relatives
 from object_store import BUCKET
 from PIL import Image
 
@@ -187,6 +187,18 @@ def test_several_styles_and_a_single_output(cluster, tmp_path):
         assert contents(tmp_path / "out" / style) == contents(tmp_path / style)
     run("ink", photos / "00.png", tmp_path / "one.png", CLUSTER)
     assert (tmp_path / "one.png").read_bytes() == contents(tmp_path / "ink")["00.png"]
+
+
+def test_a_mix_is_as_with_the_local_engine(cluster, tmp_path):
+    one, two = write_relatives(tmp_path, "one", "two")
+    photos = draw_photos(tmp_path / "photos", 2, 60)
+    style = f"{one}=1,{two}=2"
+    for config, output in ((LOCAL, "here"), (CLUSTER, "there")):
+        *_, done = apply(style, [photos], tmp_path / output, config)
+        assert done.done == 2
+    for name in ("00.png", "01.png"):
+        here, there = (np.asarray(Image.open(tmp_path / f / name), int) for f in ("here", "there"))
+        assert np.abs(here - there).max() <= 1
 
 
 def test_from_bucket_to_bucket(s3, style_file, tmp_path):

@@ -1,10 +1,11 @@
 from pathlib import Path
 
 import pytest
+from conftest import write_relatives
 
 from stylize.batch.manifest import State
 from stylize.batch.plan import find_mask
-from stylize.batch.tasks import dry_run, make_recipe
+from stylize.batch.tasks import also_read, dry_run, make_recipe
 from stylize.config import ApplyConfig
 from stylize.errors import UsageError
 
@@ -51,6 +52,17 @@ def test_a_style_is_called_by_its_file_only_if_that_is_a_name(style_file, name):
     odd = style_file.rename(style_file.with_name(f"{name}.safetensors"))
     with pytest.raises(UsageError, match="cannot name a style"):
         make_recipe(str(odd), ApplyConfig())
+
+
+def test_a_mix_is_made_again_when_a_part_or_a_share_changes(photos, tmp_path):
+    one, two = write_relatives(tmp_path, "one", "two")
+    before = make_recipe(f"{one}=1,{two}=2", ApplyConfig())
+    assert before.name == "two-0.667-one-0.333"
+    assert before == make_recipe(f"{two}=4,{one}=2", ApplyConfig())
+    assert before.style != make_recipe(f"{two}=4,{one}=2.001", ApplyConfig()).style
+    assert {one, two} <= {*also_read(f"{one}=1,{two}=2", ApplyConfig())}
+    two.write_bytes(one.read_bytes())
+    assert before.style != make_recipe(f"{one}=1,{two}=2", ApplyConfig()).style
 
 
 def test_masks_must_be_a_folder(style_file, photos, tmp_path):

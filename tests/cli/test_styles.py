@@ -40,6 +40,15 @@ def test_a_style_shows_its_card(style_file):
     fails(stylize("styles", "woodbloc"), 2, "did you mean woodblock?")
 
 
+def test_a_mix_shows_the_card_of_its_parts():
+    result = stylize("styles", "woodblock=3,ink=1")
+    assert result.returncode == 0, result.stderr
+    for text in ("woodblock-0.75-ink-0.25", "0.75 of woodblock, Apache-2.0", "Katsushika Hokusai"):
+        assert text in result.stdout
+    fails(stylize("styles", "ink,woodblock=1"), 2, "no style named 'ink,woodblock'")
+    fails(stylize("export", "woodblock=3,ink=1"), 2, "mixes are for `stylize apply`")
+
+
 def test_a_sheet_of_all_styles(tmp_path):
     draw_picture(0, 120, 80).save(tmp_path / "photo.jpg")
     result = stylize("styles", "--sheet", "photo.jpg", cwd=tmp_path)

@@ -1,10 +1,18 @@
 import pytest
 from PIL import Image, ImageDraw
 
-from stylize.consistency.audit import MEASURES, audit, find_reasons
+from stylize.assets import find_style
+from stylize.config import STYLE_LAYERS
+from stylize.consistency.appearance import look_at
+from stylize.consistency.audit import LOOKED_AT, MEASURES, audit, find_reasons
 from stylize.errors import UsageError
 from stylize.events import AuditDone, PhotoAudited, PhotoFailed
+from stylize.network.style_header import read_header
+from stylize.objective.vgg import load_vgg16
+from stylize.objective.vgg_statistics import distance, unpack
+from stylize.photos.decoder import read_photo
 from stylize.photos.lighting import Light, relight
+from stylize.photos.masks import product_mask
 from stylize.photos.photo import to_picture, to_tensor
 
 COLOURS = ["#1e3ca0", "#a02020", "#208040", "#202020", "#c08020", "#602080", "#108080", "#804020"]
@@ -50,6 +58,18 @@ def test_what_was_shot_wrong_is_found_with_the_reason(tmp_path):
     assert found.keys() == wrong.keys()
     for name, (_, words) in wrong.items():
         assert words in found[name][0], name
+
+
+def test_the_target_of_a_mix_is_the_mean_of_its_parts(tmp_path):
+    """As that of a style of several pictures, weighted."""
+    folder = shop(tmp_path / "photos", 2)
+    parts = [unpack(read_header(find_style(style)).target) for style in ("ink", "udnie")]
+    wanted = {layer: 0.25 * parts[0][layer] + 0.75 * parts[1][layer] for layer in STYLE_LAYERS}
+    vgg = load_vgg16("shipped", STYLE_LAYERS)
+    for event in audited(folder, style="ink=1,udnie=3", device="cpu", precision="fp32"):
+        photo = read_photo(event.path, LOOKED_AT)
+        expected = distance(look_at(photo, vgg, product_mask(photo)).statistics, wanted)
+        assert event.style_distance == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_sound_set_has_no_outliers(tmp_path):

@@ -74,6 +74,24 @@ def test_only_what_changed_is_done_again(style_file, photos, tmp_path):
     assert (done.done, done.current) == (6, 12)
 
 
+def test_a_mix_is_done_and_audited(photos, tmp_path):
+    style = "'woodblock=3,ink=1'"
+    text = f"""
+        inputs = ["photos"]
+        output = "painted"
+        styles = [{style}]
+        [[variant]]
+        name = "web"
+        size = 32
+        [audit]
+        report = false
+    """
+    events = [*run_job(brand(tmp_path, text))]
+    assert done_of(events).complete
+    assert (tmp_path / "painted" / "woodblock-0.75-ink-0.25" / "web" / "photo0.png").is_file()
+    assert all(e.style_distance is not None for e in events if isinstance(e, PhotoAudited))
+
+
 def test_a_plan_changes_nothing(style_file, photos, tmp_path):
     plan = [*check_job(brand(tmp_path))]
     assert [(each.variant, each.states) for each in plan] == [

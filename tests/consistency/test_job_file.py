@@ -2,7 +2,9 @@ import re
 import tomllib
 
 import pytest
+from conftest import write_relatives
 
+from stylize.assets import style_files
 from stylize.consistency.job_file import EXAMPLE, read_brand, write_example
 from stylize.errors import UsageError
 
@@ -125,6 +127,15 @@ def test_styles_trained_beside_the_job_are_found(tmp_path):
     (tmp_path / "styles" / "woodblock.safetensors").touch()
     path = str(tmp_path / "styles" / "woodblock.safetensors")
     assert brand_of(tmp_path, SMALL).styles == {"woodblock": path}
+
+
+def test_a_mix_may_have_files_beside_the_job(tmp_path):
+    write_relatives(tmp_path, "mine")
+    text = SMALL.replace('"woodblock"', '"woodblock=3,mine.safetensors=1"')
+    mix = f"{style_files()['woodblock']}=3.0,{tmp_path / 'mine.safetensors'}=1.0"
+    assert brand_of(tmp_path, text).styles == {"woodblock-0.75-mine-0.25": mix}
+    error = error_of(tmp_path, SMALL.replace('"woodblock"', '"woodblock=3,ink"'))
+    assert "brand.toml:3: a style of the mix woodblock=3,ink has no weight" in str(error)
 
 
 def test_styles_may_be_files_beside_the_job(tmp_path):
