@@ -19,7 +19,8 @@ from stylize.files import read_toml
 FILE, PROJECT = "stylize.toml", "pyproject.toml"
 COMMANDS = ("apply", "train")
 NONE = "none"  # no file
-NEVER = ("help", "json", "resume", "overwrite", "recipe", "defaults")  # said on each run, or not
+# Said on each run, or not at all.
+NEVER = ("help", "json", "resume", "overwrite", "recipe", "watch", "defaults")
 PATHS = ("output", "masks", "anchor", "content", "log_dir")  # parameters that hold a path
 HINT = "`stylize apply --help` and `stylize train --help` list the settings"
 

@@ -106,6 +106,7 @@ def print_watch(
 
     `verbose` prints how each photo is computed.
     """
+    print_line(console, "photos are done as they come; Ctrl-C ends it", "dim")
     backend = None
     with ProgressBar() as bar:
         for event in stream:

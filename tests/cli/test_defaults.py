@@ -69,6 +69,7 @@ def test_it_can_be_left_out_or_named(shop):
         ("[apply]\nstrip_gps = true", ("'strip_gps'", "did you mean strip-gps")),
         ("[aply]\nsize = 3", ("no table [aply]", "did you mean apply?")),
         ("[apply]\noverwrite = true", ("no setting 'overwrite'",)),
+        ("[apply]\nwatch = true", ("no setting 'watch'",)),
         ("[apply]\nstyle = 'scream'", ("no setting 'style'",)),
         ("[apply]\nstrip-gps = 1", ("strip-gps is 1", "true or false")),
         ("apply = 3", ("apply is 3", "it must be a table")),
