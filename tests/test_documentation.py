@@ -74,6 +74,8 @@ def test_photos_are_planned_as_said(line, tmp_path, style_file):
     for name in ("photos/a.jpg", "more/b.png", "photo.jpg", "poster.tif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         draw_picture(0).save(tmp_path / name)
+    for name in ("clip.mp4", "clip.mov"):
+        (tmp_path / name).touch()
     python = shlex.join([sys.executable, "-m", "stylize"])
     command = line.replace("stylize apply", f"{python} apply") + " --dry-run"
     found = subprocess.run(

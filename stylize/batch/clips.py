@@ -97,7 +97,7 @@ class ClipPipeline:
             if isinstance(error, OSError) and error.errno in NO_SPACE:
                 self._stopped = FULL
             elif self.config.fail_fast:
-                self._stopped = FAILED
+                self._stopped = self._stopped or FAILED
             yield failed(task, error)
 
     def _paint(self, task: Task) -> Iterator[PhotoBegun | FramePainted | PhotoDone]:

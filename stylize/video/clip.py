@@ -3,6 +3,7 @@
 PyAV, an optional part, reads every container and codec that FFmpeg does.
 """
 
+import errno
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,13 +131,16 @@ def read_frames(clip: Clip, skip: int = 0) -> Iterator[Frame]:
 
 @contextmanager
 def open_container(path: Path) -> "Iterator[InputContainer]":
-    """The streams of a file. Errors of FFmpeg in the `with` block become ImageErrors."""
+    """The streams of a file. Errors of FFmpeg in the `with` block become ImageErrors, or OSErrors
+    where a file that is written there finds no room."""
     import av
 
     try:
         with open_file(path) as file, av.open(file, "r", options=ALONE) as container:
             yield container
     except av.error.FFmpegError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(error.errno, error.strerror) from error
         raise ImageError(f"{path}: no clip, or damaged ({error.strerror})") from error
 
 

@@ -122,7 +122,7 @@ class Others:
         resampler = av.AudioResampler("fltp", layout, stream.rate)
         self._encoders.append(encoder)
 
-        def encode(packet: Packet) -> Packets:
+        def encode(packet: Any) -> Packets:
             resampled = (part for frame in packet.decode() for part in resampler.resample(frame))
             return [coded for part in resampled for coded in encoder.encode(part)]
 

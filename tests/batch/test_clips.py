@@ -201,3 +201,27 @@ def test_without_the_part_the_command_is_named(clip, style_file, tmp_path, monke
     monkeypatch.setattr("stylize.video.clip.find_spec", lambda name: None)
     failed = one(run(style_file, [clip], tmp_path / "out"), PhotoFailed)
     assert 'pip install "stylize[video]"' in failed.reason
+
+
+@pytest.mark.parametrize(("count", "segments"), [(60, 0), (30, 1)])
+def test_a_full_disk_stops_the_run_and_keeps_the_segments(
+    count, segments, style_file, tmp_path, small_disk
+):
+    random = np.random.default_rng(0)
+    frames = [random.integers(0, 256, (96, 128, 3), np.uint8) for _ in range(count)]
+    source = write_clip(tmp_path / "a.mkv", frames, codec="ffv1", pix_fmt="bgr0")
+    look = Look(strength=0)  # noise, which no codec makes small
+    events = run(style_file, [source], small_disk / "out", crf=2, look=look)
+    done = one(events, ApplyDone)
+    assert (done.done, done.failed, done.stopped) == (0, 1, "the disk is full")
+    assert [path.name for path in (small_disk / "out").iterdir()] == [".stylize"]
+    assert len(list((small_disk / "out").rglob("*.nut"))) == segments
+
+
+@pytest.mark.parametrize("options", [{}, {"fail_fast": True}])
+def test_after_a_failure_the_next_clip_begins_unless_told_otherwise(
+    options, clip, style_file, tmp_path
+):
+    (clip.parent / "0.mp4").write_bytes(b"broken" * 100)
+    done = one(run(style_file, [clip.parent], tmp_path / "out", **options), ApplyDone)
+    assert (done.done, done.left) == ((0, 1) if options else (1, 0))
