@@ -228,11 +228,12 @@ class Style:
     ) -> dict[str, Any]:
         """What the network is told besides the photos and their masks."""
         options = self._scale(stroke)
-        if refine or (redraft and self._drafts):
+        refiner = self._refiner if refine else None
+        if refiner or (redraft and self._drafts):
             network = cast("Any", self._network)
             photos, drafts = map(as_tensor, network.paint_draft(images, masks, **options))
-            if refine:
-                drafts = self._refiner(drafts, photos, refine)
+            if refiner:
+                drafts = refiner(drafts, photos, refine)
             options["painting"] = redraft(drafts) if redraft else drafts
         return options
 

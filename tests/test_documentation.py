@@ -56,7 +56,7 @@ def test_commands_have_these_arguments_and_options(line, tmp_path, monkeypatch):
     (tmp_path / "styles" / "mine").mkdir(parents=True)
     recipe = 'pictures = ["painting.jpg"]\ncontent = "photos"\n'
     (tmp_path / "styles" / "mine" / "recipe.toml").write_text(recipe)
-    words = shlex.split(line.partition(" >")[0])
+    words = shlex.split(line.removesuffix(" &").partition(" >")[0])
     command = COMMAND
     while words[1:] and words[1] in getattr(command, "commands", {}):
         words = words[1:]

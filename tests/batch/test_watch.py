@@ -55,23 +55,33 @@ class Watch:
 
 
 @contextmanager
-def watching(style, folder, output, *options):
-    command = [*STYLIZE, "apply", style, folder, "-o", output, "--watch", "--json", *options]
+def running(style, folder, output, *options, environment=None):
+    """A watch in a process of its own."""
+    command = [*STYLIZE, "apply", style, folder, "-o", output, "--watch", *options]
+    # What a shell starts in the background ignores the signal, and so would all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         list(map(str, [*command, "--device", "cpu"])),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(output).parent,
+        env=environment,
     ) as process:
-        # A test that waits for what never comes ends with the error of `next`.
+        # A test that waits for what never comes ends, without the line.
         alarm = Timer(LONGEST, process.kill)
         alarm.start()
         try:
-            yield Watch(process)
+            yield process
         finally:
             alarm.cancel()
             process.kill()
+
+
+@contextmanager
+def watching(style, folder, output, *options):
+    with running(style, folder, output, "--json", *options) as process:
+        yield Watch(process)
 
 
 @pytest.fixture
@@ -244,15 +254,8 @@ def test_the_output_stays_locked_and_a_lost_folder_ends_it(style_file, folder, t
 def test_people_read_a_line_for_each_photo(style_file, folder, content, tmp_path):
     draw_picture(1).save(folder / "a.png")
     os.utime(folder / "a.png", (0, 0))
-    command = [*STYLIZE, "apply", style_file, folder, "-o", tmp_path / "out", "--watch"]
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    with subprocess.Popen(
-        [*map(str, command), "--device", "cpu"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment,
-    ) as process:
+    with running(style_file, folder, tmp_path / "out", environment=environment) as process:
         lines = iter(process.stdout)
         arrow = f"{folder / 'a.png'} -> {tmp_path / 'out' / 'a.png'}\n"
         assert arrow in lines
