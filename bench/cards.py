@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from common import COFFEE, PHOTOS, machine, record
+from common import COFFEE, PHOTOS, by_digest, machine, record
 from curves import objective_of, read_squares
 from rich.console import Console
 from rich.table import Table
@@ -23,7 +23,6 @@ from rich.table import Table
 from stylize.assets import SUFFIX, shipped
 from stylize.consistency.lighting_audit import light_spread
 from stylize.events import LightingDone
-from stylize.files import digest, find_photos
 from stylize.network.device import choose
 from stylize.network.style_file import replace_header
 from stylize.network.style_header import read_header
@@ -46,9 +45,7 @@ def main() -> None:
     compute = choose("cpu")
     console = Console(width=110)
     console.print(machine(compute.device))
-    pictures = {
-        digest(path): path for folder in options.pictures for path in find_photos(folder)[0]
-    }
+    pictures = by_digest(options.pictures)
     table = Table("style", "objective", "lighting spread", "seconds per megapixel")
     everything = {}
     names = options.styles or [p.stem for p in sorted(shipped("models").glob("*" + SUFFIX))]

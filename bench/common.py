@@ -6,7 +6,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stylize.files import find_photos
+from stylize.files import digest, find_photos
 from stylize.network.instance_norm.layer import InstanceNorm2d
 
 BENCH = Path(__file__).parent
@@ -68,6 +68,11 @@ def some_photos(folder: Path, count: int) -> list[Path]:
     """Up to `count` photos below `folder`, evenly spread over their names."""
     photos, *_ = find_photos(folder)
     return photos[:: max(1, len(photos) // count)][:count]
+
+
+def by_digest(folders: Iterable[Path]) -> dict[str, Path]:
+    """The sha256 of each picture below `folders`, as in the headers of styles -> its path."""
+    return {digest(path): path for folder in folders for path in find_photos(folder)[0]}
 
 
 def side_by_side(

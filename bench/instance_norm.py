@@ -55,6 +55,8 @@ def main() -> None:
     parser.add_argument("--replayed", action="store_true", help="from CUDA graphs")
     parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out")
     options = parser.parse_args()
+    if options.replayed and options.device != "cuda":
+        parser.error("--replayed needs a CUDA GPU")
     if subprocess.run([sys.executable, "-m", "pytest", "-q", str(TESTS)], check=False).returncode:
         sys.exit("the correctness tests fail: nothing is timed")
     device = torch.device(options.device)

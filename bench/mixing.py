@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import machine, record, some_photos
+from common import by_digest, machine, record, some_photos
 from pictures import LAYERS, Seen, coverage, sliced_distance, style_distance
 from rich.console import Console
 from rich.progress import track
@@ -31,7 +31,6 @@ from rich.table import Table
 from torch import Tensor
 
 from stylize.assets import find_style, shipped
-from stylize.files import digest, find_photos
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import norm_names
 from stylize.network.device import choose
@@ -100,11 +99,7 @@ def main() -> None:
     console = Console(width=130)
     console.print(machine(device))
     samples = shipped("models").parent / "samples" / "styles"
-    known = {
-        digest(path): path
-        for folder in (samples, *options.pictures)
-        for path in find_photos(folder)[0]
-    }
+    known = by_digest([samples, *options.pictures])
     vgg = load_vgg16("shipped", LAYERS)
     rows: dict[str, dict[str, list[float]]] = {}
     nearer = True

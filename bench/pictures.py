@@ -37,7 +37,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from common import machine, record, some_photos
+from common import by_digest, machine, record, some_photos
 from PIL import Image
 from rich.console import Console
 from rich.progress import track
@@ -46,7 +46,6 @@ from scipy import ndimage
 from torch import Tensor
 
 from stylize.assets import find_style, shipped, style_files
-from stylize.files import digest, find_photos
 from stylize.network.device import choose
 from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.photos.color import from_linear, oklab_to_linear, to_oklab
@@ -262,11 +261,7 @@ def main() -> None:
     console = Console(width=130)
     console.print(machine(compute.device))
     samples = shipped("models").parent / "samples" / "styles"
-    known = {
-        digest(path): path
-        for folder in (samples, *options.pictures)
-        for path in find_photos(folder)[0]
-    }
+    known = by_digest([samples, *options.pictures])
     vgg = load_vgg16("shipped", LAYERS)
     paths = [p for folder in options.photos for p in some_photos(folder, options.count)]
     share = max(1, len(paths) // options.count)

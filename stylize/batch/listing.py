@@ -85,9 +85,8 @@ class Listing:
 
     def _pictures(self, places: list[Location]) -> list[Location]:
         """Without clips."""
-        clips = [place for place in places if is_clip(place)]
-        self.failures += [PhotoFailed(place, NO_CLIPS) for place in clips]
-        return [place for place in places if place not in clips]
+        self.failures += [PhotoFailed(place, NO_CLIPS) for place in places if is_clip(place)]
+        return [place for place in places if not is_clip(place)]
 
     def _fits(self, url: Url, base: Url) -> bool:
         """Whether its key can be a path; parts that lead upwards are hidden."""

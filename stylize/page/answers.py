@@ -16,11 +16,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from stylize.config import ApplyConfig
 from stylize.errors import ImageError
 from stylize.page.easel import Painted
-from stylize.page.jobs import Job
 from stylize.page.labels import MEDIA
 from stylize.page.openapi import EVENTS
-from stylize.page.trainings import Training
 from stylize.page.uploads import Photo
+from stylize.page.work import Work
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import merge_alpha
 
@@ -63,14 +62,14 @@ async def _gone(request: Request) -> None:
         pass
 
 
-def progress_answer(request: Request, work: Job | Training) -> Response:
+def progress_answer(request: Request, work: Work) -> Response:
     """How far it is: as JSON, or as server-sent events until its end, as the client accepts."""
     if EVENTS in request.headers.get("accept", ""):
         return StreamingResponse(_changes(work), media_type=EVENTS)
     return JSONResponse(work.progress())
 
 
-async def _changes(work: Job | Training) -> AsyncIterator[str]:
+async def _changes(work: Work) -> AsyncIterator[str]:
     """A server-sent event for each change, until the end."""
     seen = None
     while True:

@@ -4,14 +4,12 @@ import os
 import secrets
 import shutil
 import tempfile
-import threading
 import time
 import zipfile
 from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -26,23 +24,14 @@ from stylize.page.labels import numbered
 from stylize.page.limits import Limits
 from stylize.page.refusals import BAD_REQUEST, BUSY, NOT_FOUND, RefusalError
 from stylize.page.uploads import Photo
+from stylize.page.work import State, Work
 
 RETRY = 10  # seconds
 
 
-class State(StrEnum):
-    """The state of a job."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    DONE = "done"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
 @dataclass
-class Job:
-    """Photos on their way through one style. One thread changes it, others look at it."""
+class Job(Work):
+    """Photos on their way through one style."""
 
     id: str
     style: Path
@@ -51,18 +40,10 @@ class Job:
     folder: Path  # its own, with the photos, and with the results unless they are saved elsewhere
     output: Path
     saved: bool
-    state: State = State.WAITING
     files: list[Path] = field(default_factory=list)
     failures: list[PhotoFailed] = field(default_factory=list)
     warnings: list[PhotoDone] = field(default_factory=list)
     seconds: float = 0.0
-    error: StylizeError | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-    turn: Future[None] = field(default_factory=Future)
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in (State.WAITING, State.RUNNING)
 
     @property
     def inputs(self) -> Path:
@@ -86,8 +67,7 @@ class Job:
             ],
             "seconds": round(self.seconds, 3),
             "saved": str(self.output) if self.saved else "",
-            "error": str(self.error or ""),
-            "hint": self.error.hint if self.error else "",
+            **self.reason(),
         }
 
     def run(self) -> None:
@@ -104,10 +84,8 @@ class Job:
                         end = State.DONE
                     elif self.stop.is_set():
                         break
-        except StylizeError as error:
-            end, self.error = State.FAILED, error
         except Exception as error:  # noqa: BLE001 no job ends the thread
-            end, self.error = State.FAILED, StylizeError(f"{type(error).__name__}: {error}")
+            end = self.fail(error)
         finally:
             shutil.rmtree(self.inputs)
             self.state = end
@@ -189,9 +167,7 @@ class Jobs:
         job = self.get(name)
         if job.ended:
             self._remove(job)
-        elif job.turn.cancel():
-            job.state = State.STOPPED
-        job.stop.set()
+        job.end()
         return job
 
     def close(self) -> None:

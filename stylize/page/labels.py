@@ -41,13 +41,17 @@ def suffix_of(media: str) -> str:
 
 def numbered(labels: Iterable[Path]) -> list[Path]:
     """The same labels, each once: what comes later gets a number, as in `a~2.jpg`."""
-    taken: set[str] = set()
+    # With its last number, so that those of one name are counted once, however many want it.
+    taken: dict[str, int] = {}
     found = []
     for label in labels:
-        own, number = label, 2
+        own, wanted = label, folded(label)
+        number = taken.get(wanted, 1)
         while folded(own) in taken:
-            own, number = label.with_name(f"{label.stem}~{number}{label.suffix}"), number + 1
-        taken.add(folded(own))
+            number += 1
+            own = label.with_name(f"{label.stem}~{number}{label.suffix}")
+        taken[wanted] = number
+        taken.setdefault(folded(own), 1)
         found.append(own)
     return found
 

@@ -1,9 +1,7 @@
 """Styles that are trained in the background, one after the other, as `stylize train` does."""
 
 import shutil
-import threading
-from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,37 +10,30 @@ import torch
 
 from stylize.assets import LOCAL_STYLES
 from stylize.config import TrainConfig
-from stylize.errors import StylizeError, UsageError
+from stylize.errors import UsageError
 from stylize.events import Event, Note, StepDone, TrainingDone, TrainingStopped, WentBack
-from stylize.page.jobs import State
 from stylize.page.refusals import BAD_REQUEST, NOT_FOUND, RefusalError
+from stylize.page.work import State, Work
 from stylize.training.run_folder import RunFolder
 from stylize.training.train import train
+from stylize.training.trainer import total_of
 
 PICTURE = "picture"  # name, without suffix, of the style picture in the folder of its training
 MOST_POINTS = 300  # of the plot of the losses
 
 
 @dataclass
-class Training:
-    """One style in training. One thread changes it, others look at it."""
+class Training(Work):
+    """One style in training."""
 
     name: str
     picture: Path
     config: TrainConfig
-    state: State = State.WAITING
     step: int = 0
     steps: int = 0
     seconds_left: float = 0.0
     losses: list[tuple[int, float]] = field(default_factory=list)
     note: str = ""
-    error: StylizeError | None = None
-    stop: threading.Event = field(default_factory=threading.Event)
-    turn: Future[None] = field(default_factory=Future)
-
-    @property
-    def ended(self) -> bool:
-        return self.state not in (State.WAITING, State.RUNNING)
 
     @property
     def preview(self) -> Path:
@@ -61,8 +52,7 @@ class Training:
             "losses": [[step, round(loss, 4)] for step, loss in losses[::every]],
             "preview": self.preview.stat().st_mtime_ns // 10**6 if self.preview.exists() else 0,
             "note": self.note,
-            "error": str(self.error or ""),
-            "hint": self.error.hint if self.error else "",
+            **self.reason(),
         }
 
     def run(self, content: Path, *, resume: bool) -> None:
@@ -75,10 +65,8 @@ class Training:
                 self._see(event)
                 if isinstance(event, TrainingStopped):
                     end = State.STOPPED
-        except StylizeError as error:
-            end, self.error = State.FAILED, error
         except Exception as error:  # noqa: BLE001 no training ends the thread
-            end, self.error = State.FAILED, StylizeError(f"{type(error).__name__}: {error}")
+            end = self.fail(error)
         finally:
             self.state = end
 
@@ -112,7 +100,7 @@ class Trainings:
             name = picture.parent.name
             steps = list(RunFolder(LOCAL_STYLES, name).checkpoints())
             if steps and name not in self._known:
-                begun = Training(name, picture, TrainConfig(), State.STOPPED, steps[0])
+                begun = Training(name, picture, TrainConfig(), steps[0], state=State.STOPPED)
                 self._known[name] = begun
         return list(self._known.values())
 
@@ -151,16 +139,14 @@ class Trainings:
         run = RunFolder(LOCAL_STYLES, name)
         run.refuse_to_lose(resume=True, overwrite=False)
         header = run.load()[0][0].header
-        losses = [(step, _total(header.training, row)) for step, row in header.losses]
+        losses = [(step, total_of(row, header.training)) for step, row in header.losses]
         again = Training(name, before.picture, header.training, step=before.step, losses=losses)
         return self._submit(again, resume=True)
 
     def stop(self, name: str) -> Training:
         """Stop a training; a running one finishes its step and writes a checkpoint."""
         training = self.get(name)
-        if training.turn.cancel():
-            training.state = State.STOPPED
-        training.stop.set()
+        training.end()
         return training
 
     def close(self) -> None:
@@ -179,7 +165,3 @@ class Trainings:
             hint = "start `stylize page` with --content FOLDER"
             raise RefusalError(BAD_REQUEST, "there are no photos to train on", hint)
         return self.content
-
-
-def _total(config: TrainConfig, losses: Mapping[str, float]) -> float:
-    return sum(config.weight(name) * value for name, value in losses.items())

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stylize.config import VGG_SOURCES
+from stylize.config import VGG_SOURCES, TrainConfig
 from stylize.errors import StyleFileError, TrainingError, UsageError
 from stylize.network.architectures import build_network
 from stylize.network.conditional_norm import ManyStyles, norm_names
@@ -189,7 +189,7 @@ class Trainer:
             self.network.load_state_dict(self.average.state_dict())
         self.history.append((self.step, row))
         self._stop_on_plateau()
-        return row, self._total(row)
+        return row, total_of(row, self.config)
 
     def _paint(self, photos: Tensor, inputs: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """The network's result, and how far it strays from what the stage before has painted."""
@@ -209,17 +209,14 @@ class Trainer:
     def _style(self, index: int) -> dict[str, int]:
         return {"style": index % len(self.objectives)} if self.config.many else {}
 
-    def _total(self, row: Mapping[str, float]) -> float:
-        return sum(self.config.weight(name) * value for name, value in row.items())
-
     def _check(self, row: Mapping[str, float]) -> None:
-        total = self._total(row)
+        total = total_of(row, self.config)
         if not math.isfinite(total):
             raise DivergenceError(f"the loss is {total} at step {self.step + 1}")
         styles = len(self.objectives)
         before = self.history[self.step % styles :: styles][-RECENT:]  # of the same style
         if len(before) == RECENT:
-            usual = median(self._total(row) for _, row in before)
+            usual = median(total_of(row, self.config) for _, row in before)
             if total > EXPLODED * usual:
                 text = f"the loss went from {usual:.3g} to {total:.3g} at step {self.step + 1}"
                 raise DivergenceError(text)
@@ -230,7 +227,7 @@ class Trainer:
         window = math.ceil(self.config.patience / styles) * styles  # all styles equally often
         if not window or self.step % window or not 2 * window <= self.step < self.end // 2:
             return
-        totals = [self._total(row) for _, row in self.history[-2 * window :]]
+        totals = [total_of(row, self.config) for _, row in self.history[-2 * window :]]
         if fmean(totals[window:]) > (1 - PROGRESS) * fmean(totals[:window]):
             self.end = 2 * self.step
 
@@ -296,6 +293,11 @@ class Trainer:
             raise StyleFileError(f"{path}: damaged checkpoint ({error})") from error
         self.step, self.end, self.caution = state.step, state.end, state.caution
         self.history = list(state.header.losses)
+
+
+def total_of(losses: Mapping[str, float], config: TrainConfig) -> float:
+    """The total of a row of losses, as `weighted_sum` of tensors."""
+    return sum(config.weight(name) * value for name, value in losses.items())
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
