@@ -12,10 +12,11 @@ Plane = NDArray[np.floating[Any]]
 
 LONGEST, SHORTEST = 320, 64  # pixels of the sides, at which flow is estimated
 WINDOW, WIDE = 9, 31  # pixels: neighbours that look alike, and that stand still, together
-AWAY, SHARE = 0.5, 0.01  # square pixels, and share of the squared way: the least that is no return
-STILL = 0.2  # pixels a frame
-ALIKE = 8.0  # levels: mean difference up to which two places show the same
-EDGE = 7  # pixels: a square that is kept as a whole or not, as flow is vague at edges
+AWAY, SHARE = 1.0, 0.01  # square pixels, and share of the squared way: the least that is no return
+SLOW = 1.0  # pixels a frame
+AS_WELL, NOISE = 1.2, 0.5  # times the mean difference, and levels more: explained as well
+ALIKE = 12.0  # levels: mean difference up to which two places show the same
+EDGE = 5  # pixels: a square that is kept as a whole or not, as flow is vague at edges
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Motion:
         """For pictures of another size."""
         scale = np.array([width / self.kept.shape[1], height / self.kept.shape[0]], np.float32)
         return Motion(
-            _resized(self.flow, (width, height)) * scale, _resized(self.kept, (width, height))
+            _resized(self.flow * scale, (width, height)), _resized(self.kept, (width, height))
         )
 
     def warp(self, before: Plane) -> Plane:
@@ -60,20 +61,25 @@ def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
 
     By dense inverse search (Kroeger et al. 2016, arXiv:1603.03590). A pixel is kept if the way
     there and back leads to itself (Sundaram et al. 2010, section 3.1, as Ruder et al. 2016,
-    arXiv:1604.08610, section 4.2) and both places look alike. Where ways cancel each other, nothing
-    moves: a flow follows the noise of a sensor, too.
+    arXiv:1604.08610, section 4.2) and both places look alike.
+
+    Where the ways around a pixel cancel each other, and it looks as it did before, nothing moves:
+    a flow follows the noise of a sensor, too.
     """
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there, back = (_flow(search, *pair) for pair in ((now, before), (before, now)))
-    still = np.linalg.norm(local_mean(there, WIDE), axis=-1) < STILL
-    motion = Motion(np.where(still[..., None], 0, there), np.ones(now.shape, np.float32))
+    motion = Motion(there, np.ones(now.shape, np.float32))
+    last = before.astype(np.float32)
+    moved, unmoved = (local_mean(np.abs(now - seen)) for seen in (motion.warp(last), last))
+    slow = np.linalg.norm(local_mean(there, WIDE), axis=-1) < SLOW
+    still = slow & (unmoved <= AS_WELL * moved + NOISE)
     missed = np.sum((there + motion.warp(back)) ** 2, axis=-1)
     way = 2 * np.sum(there**2, axis=-1)
-    difference = now - motion.warp(before.astype(np.float32))
-    alike = local_mean(np.abs(difference)) <= ALIKE
+    alike = np.where(still, unmoved, moved) <= ALIKE
     kept = alike & (still | (missed <= AWAY + SHARE * way))
     return Motion(
-        motion.flow, np.asarray(cv2.erode(kept.astype(np.float32), np.ones((EDGE, EDGE))))
+        np.where(still[..., None], 0, there),
+        np.asarray(cv2.erode(kept.astype(np.float32), np.ones((EDGE, EDGE)))),
     )
 
 

@@ -9,6 +9,7 @@ al. 2017, arXiv:1703.09211).
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -16,13 +17,14 @@ from torch import Tensor
 
 from stylize.config import Look
 from stylize.network.memory import Need
-from stylize.photos.photo import Photo, to_picture
+from stylize.photos.photo import Photo
 from stylize.style import Style
 from stylize.video.motion import Array, Plane, find_motion, grey, local_mean, small
 
-OF_DRAFT, OF_PAINTING = 0.9, 0.85  # how much of the last one is kept
+OF_DRAFT, OF_PAINTING = 0.95, 0.93  # how much of the last one is kept
 SAME_SHOT = 1 / 3  # of a frame is seen in the one before it; with less, there is a cut
-LEAST_VARIANCE, MOST_GAIN = 1e-5, 1.5  # of a neighbourhood; of its deviation
+LEAST_VARIANCE, MOST_GAIN = 0.65, 1.5  # of a neighbourhood, in squared levels; of its deviation
+CELL, NEIGHBOURS = 3, 3  # pixels; cells of these, to each side of a square: a neighbourhood
 
 
 class SteadyPainter:
@@ -33,7 +35,8 @@ class SteadyPainter:
         self.look = look
         self.need = need
         self.scratch = scratch
-        # The last frame, as `small` makes it, its draft and its painting: (H, W, 3) in [0, 1].
+        # The last frame, as `small` makes it, its draft, (h, w, 3) in [0, 1], and its painting,
+        # (H, W, 3) in levels. A painting in whole levels would keep faint marks for ever.
         self._last: dict[str, Array] = {}
 
     def paint(self, photo: Photo) -> Image.Image:
@@ -54,7 +57,7 @@ class SteadyPainter:
 
         need, folder = self.need, self.scratch
         (image,) = self.style.stylize_photos([photo], self.look, need, folder, redraft)
-        painting: Plane = np.asarray(image, np.float32) / 255
+        painting: Plane = np.asarray(image, np.float32)
         if motion is not None:
             there = motion.at(*image.size)
             kept: Plane = there.kept
@@ -62,7 +65,7 @@ class SteadyPainter:
                 kept = kept * (np.asarray(photo.mask, np.float32) / 255)
             mixed = _mixed(painting, there.warp(self._last["painting"]), OF_PAINTING * kept)
             painting = _with_contrast_of(painting, mixed)
-            image = to_picture(torch.from_numpy(painting).movedim(-1, 0))
+            image = Image.fromarray(np.rint(painting).astype(np.uint8))
         self._last = found | {"painting": painting}
         return image
 
@@ -84,16 +87,31 @@ def _pixels(images: Tensor) -> Plane:
 
 
 def _mixed(new: Plane, last: Plane, share: Plane) -> Plane:
-    return new + share[..., None] * (last - new)
+    return np.asarray(cv2.blendLinear(new, last, 1 - share, share))
 
 
 def _with_contrast_of(new: Plane, mixed: Plane) -> Plane:
     """The mixed painting, as rich in contrast as the new one is around each pixel: the mean of
     strokes that do not meet is flat (Heitz and Neyret 2018, section 3)."""
-    wanted, there = (
-        local_mean((luma - local_mean(luma)) ** 2) + LEAST_VARIANCE
-        for luma in (grey(new), grey(mixed))
-    )
-    gain = np.sqrt(wanted / there).clip(1, MOST_GAIN)[..., None]
-    mean = local_mean(mixed)
-    return np.asarray((mean + gain * (mixed - mean)).clip(0, 1))
+    wanted, there = (_local_variance(grey(each)) + LEAST_VARIANCE for each in (new, mixed))
+    gain = _enlarged(np.sqrt(wanted / there).clip(1, MOST_GAIN), mixed)
+    return _mixed(_enlarged(_local_mean(mixed), mixed), mixed, gain).clip(0, 255)
+
+
+def _local_variance(luma: Plane) -> Plane:
+    """Of the neighbourhood of every CELL-th pixel."""
+    return np.maximum(_local_mean(luma**2) - _local_mean(luma) ** 2, 0)
+
+
+def _local_mean(picture: Plane) -> Plane:
+    """Of the neighbourhood of every CELL-th pixel."""
+    height, width = picture.shape[:2]
+    size = (max(1, width // CELL), max(1, height // CELL))
+    cells = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+    return local_mean(cells, NEIGHBOURS)
+
+
+def _enlarged(plane: Plane, picture: Plane) -> Plane:
+    """To the size of the picture."""
+    size = picture.shape[1::-1]
+    return np.asarray(cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR))
