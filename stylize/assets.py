@@ -61,6 +61,13 @@ def is_mix(style: str) -> bool:
     return any("=" in part and not is_file(part) for part in parts)
 
 
+def split_member(style: str) -> tuple[str, str]:
+    """A style, and which one of it if it is a set: `twelve:ink`; else, the second is empty."""
+    whole, _, member = style.rpartition(":")
+    named = whole and _NAME.fullmatch(member) and not is_file(style)
+    return (whole, member) if named else (style, "")
+
+
 def find_style(style: str) -> Path:
     """The file of a style given by name or by path.
 

@@ -17,8 +17,9 @@ from PIL import Image
 
 from stylize.config import NetworkConfig, TrainConfig
 from stylize.network.architectures import build_network
+from stylize.network.conditional_norm import norm_names
 from stylize.network.instance_norm import ops
-from stylize.network.style_file import load_network, save_style
+from stylize.network.style_file import load_network, of_set, save_style
 from stylize.network.style_header import StyleHeader, StylePicture
 
 ROOT = Path(__file__).parent.parent
@@ -133,6 +134,19 @@ def write_relatives(folder: Path, *names: str) -> list[Path]:
         own = replace(header, name=path.stem, pictures=[picture], licence=f"Licence {seed}")
         save_style(path, weights, own)
     return files
+
+
+def write_set(path: Path, *names: str) -> Path:
+    """A set of small styles: their norms differ a little."""
+    start, header = load_network(write_style(path.with_name("start.safetensors")))
+    weights, norms = start.state_dict(), []
+    for seed, _ in enumerate(names, start=1):
+        torch.manual_seed(seed)
+        own = {name: weights[name] for name in norm_names(start)}
+        norms.append({name: w * (1 + 0.2 * torch.randn_like(w)) for name, w in own.items()})
+    single = [replace(header, name=name) for name in names]
+    save_style(path, of_set(weights, norms), replace(header, name=path.stem, styles=single))
+    return path
 
 
 @pytest.fixture

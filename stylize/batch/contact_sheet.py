@@ -21,12 +21,13 @@ NARROWEST = 240  # pixels: room for a name
 
 def draw_sheet(
     photo: Path,
-    styles: Mapping[str, Path],
+    styles: Mapping[str, Path | str],
     output: Path,
     device: str = "auto",
     precision: str = "auto",
 ) -> Iterator[Event]:
-    """Draw the photo, and below it the photo in each of the styles, with their names.
+    """Draw the photo, and below it the photo in each of the styles (`load_style`), with their
+    names.
 
     Yields `Backend`, a `StyleDrawn` for each style (a `Note` if it cannot be read), `FileWritten`.
 

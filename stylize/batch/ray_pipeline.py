@@ -221,7 +221,7 @@ class _Pool:
         )
         # In the cluster's memory once, not in every message.
         self._arguments = (
-            ray.put([(path.name, weight, path.read_bytes()) for path, weight in style.weights]),
+            ray.put([(part, part.path.read_bytes()) for part in style.parts]),
             [(path.suffix, path.read_bytes()) for path in anchors],
             replace(recipe, anchors=()),
             replace(config, device=device),

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ray
@@ -16,7 +17,7 @@ from stylize.config import ApplyConfig
 from stylize.events import Backend, PhotoBegun, PhotoFailed
 from stylize.network.device import free_memory
 from stylize.network.memory import SHARE, make_budget
-from stylize.network.mixture import Mixture
+from stylize.network.mixture import Mixture, Part
 from stylize.style import Style
 
 Painted = tuple[PhotoBegun | None, Encoded | PhotoFailed]
@@ -27,14 +28,14 @@ class Worker:
 
     def __init__(
         self,
-        style: Sequence[tuple[str, float, bytes]],
+        style: Sequence[tuple[Part, bytes]],
         anchors: Sequence[tuple[str, bytes]],
         recipe: Recipe,
         config: ApplyConfig,
         resource: str,
     ) -> None:
-        """`style` is the name, weight and content of each file of a `Mixture`, `anchors` are
-        suffixes and contents of photos.
+        """`style` is each part of a `Mixture` with the content of its file, `anchors` are suffixes
+        and contents of photos.
 
         Workers of a node share its memory; `resource` is what each of them has one of. Raises what
         `Style.load` raises.
@@ -43,11 +44,11 @@ class Worker:
         torch.set_num_threads(1)
         self._folder = tempfile.TemporaryDirectory(prefix="stylize-")
         folder = Path(self._folder.name)
-        weights = []
-        for name, weight, content in style:
-            (folder / name).write_bytes(content)
-            weights.append((folder / name, weight))
-        self._style = Style.load(str(Mixture(tuple(weights))), config.device, config.precision)
+        parts = []
+        for part, content in style:
+            parts.append(replace(part, path=folder / part.path.name))
+            parts[-1].path.write_bytes(content)
+        self._style = Style.load(str(Mixture(tuple(parts))), config.device, config.precision)
         if anchors:
             paths = [folder / f"anchor-{n}{suffix}" for n, (suffix, _) in enumerate(anchors)]
             for place, (_, content) in zip(paths, anchors, strict=True):

@@ -10,13 +10,13 @@ from rich.table import Column, Table
 from rich.text import Text
 from tqdm import tqdm
 
-from stylize.assets import find_style, shipped, style_files
+from stylize.assets import shipped, style_files
 from stylize.cli import options, terminal
 from stylize.cli.terminal import out, print_line, shown
 from stylize.config import AUTO
 from stylize.errors import StyleFileError, UsageError
 from stylize.events import Backend, Event, FileWritten, Note, StyleDrawn, StyleVerified
-from stylize.network.mixture import Mixture, find_mixture, mix_headers
+from stylize.network.mixture import Mixture, find_mixture, mix_headers, singles
 from stylize.network.style_card import card
 from stylize.network.style_header import StyleHeader, read_header
 
@@ -62,7 +62,7 @@ def styles(
 def _draw_sheet(photo: Path, name: str | None, output: Path, device: str, precision: str) -> None:
     from stylize.batch.contact_sheet import draw_sheet
 
-    wanted = style_files() if name is None else {name: find_style(name)}
+    wanted = {single: single for single in singles([name] if name else style_files())}
     left_out = False
     drawing = draw_sheet(photo, wanted, output, device, precision)
     with (
@@ -91,14 +91,22 @@ def _list(files: dict[str, Path]) -> Table:
     for name, path in files.items():
         place = "shipped" if path.parent == shipped("models") else str(path)
         try:
-            picture = read_header(path).pictures[0]
+            header = read_header(path)
         except StyleFileError as error:
             cells = [name, f"unreadable: {error}", "", "", "", place]
         else:
             size = f"{path.stat().st_size / 1e6:.1f} MB"
-            cells = [name, picture.title, picture.author, picture.licence, size, place]
+            cells = [name, *_origin(header), size, place]
         table.add_row(*(terminal.path_cell(cell) for cell in cells))
     return table
+
+
+def _origin(header: StyleHeader) -> tuple[str, str, str]:
+    """Title, author and licence of the picture; of a set, what it holds."""
+    if header.members:
+        return f"a set of {len(header.members)}: {', '.join(header.members)}", "", ""
+    picture = header.pictures[0]
+    return picture.title, picture.author, picture.licence
 
 
 def _card(header: StyleHeader, mixture: Mixture) -> Table:

@@ -12,8 +12,7 @@ from stylize.errors import ImageError, StyleFileError, UsageError
 from stylize.events import AuditDone, AuditStarted, Event, PhotoAudited, PhotoFailed, PhotoSeen
 from stylize.files import digest, find_photos, is_file, is_folder
 from stylize.network.device import choose
-from stylize.network.mixture import find_mixture
-from stylize.network.style_header import read_header
+from stylize.network.mixture import Part, find_mixture
 from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.objective.vgg_statistics import Statistics, centre, distance, unpack
 from stylize.photos.decoder import read_photo
@@ -181,20 +180,20 @@ def _distances(appearances: Sequence[Appearance]) -> list[float]:
 def _target(style: str) -> Statistics:
     """That of a mix is the mean of its parts, as that of a style of several pictures is."""
     mixture = find_mixture(style)
-    return centre([_target_of(path) for path in mixture.files], mixture.shares)
+    return centre([_target_of(part) for part in mixture.parts], mixture.shares)
 
 
-def _target_of(path: Path) -> Statistics:
-    header = read_header(path)
+def _target_of(part: Part) -> Statistics:
+    header = part.header()
     if not header.target:
         raise UsageError(
-            f"{path} has no statistics of its picture",
+            f"{part} has no statistics of its picture",
             "train it again, or leave out --style",
         )
     try:
         return unpack(header.target)
     except StyleFileError as error:
-        raise StyleFileError(f"{path}: {error}", "train it again") from error
+        raise StyleFileError(f"{part}: {error}", "train it again") from error
 
 
 def _sources(folder: Path, photos: Sequence[Path]) -> dict[Path, Path]:

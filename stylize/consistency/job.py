@@ -21,7 +21,6 @@ from stylize.consistency.report import PICTURES, REPORT, write_report
 from stylize.errors import UsageError
 from stylize.files import digest, is_clip, is_file, is_folder, is_inside, open_file, write_file
 from stylize.network.mixture import find_mixture
-from stylize.network.style_header import read_header
 
 Kept = events.PhotoAudited | events.PhotoFailed | events.AuditDone  # in audit.json
 
@@ -145,7 +144,7 @@ def _audit(brand: Brand, name: str, style: str) -> Iterator[events.Event]:
     found = _read_kept(kept, state)
     if found is None:
         found = []
-        known = all(read_header(path).target for path in find_mixture(style).files)
+        known = all(part.header().target for part in find_mixture(style).parts)
         target = style if known else None
         for event in audit(folder, target, pictures=pictures):
             if isinstance(event, Kept):

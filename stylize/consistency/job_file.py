@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Never, TypeVar
 
-from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, is_mix, style_name
+from stylize.assets import LOCAL_STYLES, SUFFIX, check_name, is_mix, split_member, style_name
 from stylize.config import ApplyConfig, Look
 from stylize.consistency.limits import AuditLimits
 from stylize.errors import UsageError, suggest
@@ -135,11 +135,14 @@ def _style(path: Path, style: str) -> tuple[str, str]:
         parts = {_style(path, part)[1]: weight for part, weight in read_mix(style).items()}
         mixture = Mixture.of(parts)
         return mixture.name, str(mixture)
-    if style.endswith(SUFFIX) or "/" in style:
-        return style_name(Path(style)), str(path.parent / style)
-    check_name(style)
-    trained = path.parent / LOCAL_STYLES / (style + SUFFIX)
-    return style, str(trained) if is_file(trained) else style
+    whole, member = split_member(style)
+    if whole.endswith(SUFFIX) or "/" in whole:
+        name, place = style_name(Path(whole)), str(path.parent / whole)
+    else:
+        name = check_name(whole)
+        trained = path.parent / LOCAL_STYLES / (whole + SUFFIX)
+        place = str(trained) if is_file(trained) else whole
+    return (f"{name}-{member}", f"{place}:{member}") if member else (name, place)
 
 
 def _variants(top: "Table", look: "Table", masks: str | None) -> tuple[Variant, ...]:

@@ -27,18 +27,22 @@ def load_mixture(mixture: Mixture) -> tuple[nn.Module, StyleHeader]:
         start.
     """
     header = mix_headers(mixture)
-    network, _ = load_network(mixture.files[0])
-    if len(mixture.files) == 1:
+    for part in mixture.parts:
+        if not part.member and (names := part.header().members):
+            hint = f"choose one, such as {part}:{names[0]}"
+            raise StyleFileError(f"{part} is a set of {len(names)} styles", hint)
+    base = mixture.parts[0]
+    network, _ = load_network(base.path, base.member)
+    if len(mixture.parts) == 1:
         return network, header
     first = network.state_dict()
     mixed = {name: weight.clone() for name, weight in first.items()}
-    for path, share in zip(mixture.files[1:], mixture.shares[1:], strict=True):
-        weights = load_network(path)[0].state_dict()
+    for part, share in zip(mixture.parts[1:], mixture.shares[1:], strict=True):
+        weights = load_network(part.path, part.member)[0].state_dict()
         if kinship(first, weights) < LEAST_KINSHIP:
             raise StyleFileError(
-                f"{path} and {mixture.files[0]} cannot be mixed: they were not trained from one "
-                "start",
-                f"train one from the other: stylize train --from {path}",
+                f"{part} and {base} cannot be mixed: they were not trained from one start",
+                f"train one from the other: stylize train --from {part.path}",
             )
         for name, weight in first.items():  # exact where both are the same
             mixed[name] += share * (weights[name] - weight)

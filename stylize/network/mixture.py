@@ -3,11 +3,11 @@
 import hashlib
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stylize.assets import check_name, find_style, is_mix, style_name
+from stylize.assets import check_name, find_style, is_mix, split_member, style_name
 from stylize.errors import StyleFileError, UsageError
 from stylize.files import digest
 from stylize.network.style_header import StyleHeader, read_header
@@ -18,11 +18,45 @@ HINT = "such as woodblock=0.7,ink=0.3"
 
 
 @dataclass(frozen=True)
+class Part:
+    """A style: its file, or of a set the file and which `member` of it."""
+
+    path: Path
+    member: str = ""
+    weight: float = 1.0
+
+    @classmethod
+    def find(cls, style: str, weight: float = 1.0) -> "Part":
+        """Raises StyleFileError: there is no such file."""
+        whole, member = split_member(style)
+        return cls(find_style(whole), member, weight)
+
+    @property
+    def name(self) -> str:
+        """Such as `ink` or `twelve-ink`. Raises UsageError: the file has no valid name."""
+        return "-".join(filter(None, (style_name(self.path), self.member)))
+
+    def digest(self) -> str:
+        """Raises OSError."""
+        whole = digest(self.path)
+        if not self.member:
+            return whole
+        return hashlib.sha256(f"{whole} {self.member}".encode()).hexdigest()
+
+    def header(self) -> StyleHeader:
+        """Raises StyleFileError, as `read_header`."""
+        return read_header(self.path, self.member)
+
+    def __str__(self) -> str:
+        return ":".join(filter(None, (str(self.path), self.member)))
+
+
+@dataclass(frozen=True)
 class Mixture:
-    """Style files with their weights: above 0, the largest first. `find_mixture` makes one of
+    """Styles with their weights: above 0, the largest first. `find_mixture` makes one of
     `str(mixture)` again."""
 
-    weights: tuple[tuple[Path, float], ...]
+    parts: tuple[Part, ...]
 
     @classmethod
     def of(cls, weights: Mapping[str, float]) -> "Mixture":
@@ -32,34 +66,34 @@ class Mixture:
             StyleFileError: there is no such style.
             UsageError: a weight is negative or not finite, all are 0, or two styles have one name.
         """
-        found: dict[str, tuple[Path, float]] = {}
+        found: dict[str, Part] = {}
         for style, weight in weights.items():
             if not 0 <= weight < math.inf:
                 raise UsageError(f"the weight of {style} is {weight}", f"give 0 or more, {HINT}")
-            path = find_style(style)
-            if style_name(path) in found:
-                raise UsageError(f"two styles are called {style_name(path)}", "give each once")
-            found[style_name(path)] = path, weight
-        parts = [part for _, part in sorted(found.items()) if part[1] > 0]
+            part = Part.find(style, weight)
+            if part.name in found:
+                raise UsageError(f"two styles are called {part.name}", "give each once")
+            found[part.name] = part
+        parts = [part for _, part in sorted(found.items()) if part.weight > 0]
         if not parts:
             raise UsageError("all weights of the mix are 0", f"give one a value, {HINT}")
-        return cls(tuple(sorted(parts, key=lambda part: -part[1])))
+        return cls(tuple(sorted(parts, key=lambda part: -part.weight)))
 
     @property
     def files(self) -> list[Path]:
-        return [path for path, _ in self.weights]
+        return [part.path for part in self.parts]
 
     @property
     def shares(self) -> list[float]:
         """The weights, divided by their sum."""
-        whole = math.fsum(weight for _, weight in self.weights)
-        return [weight / whole for _, weight in self.weights]
+        whole = math.fsum(part.weight for part in self.parts)
+        return [part.weight / whole for part in self.parts]
 
     @property
     def name(self) -> str:
         """That of the style, or of all with their shares, such as `ink-0.75-woodblock-0.25`; a
         hash replaces the end of a long one. Raises UsageError: a file has no valid name."""
-        names = [style_name(path) for path in self.files]
+        names = [part.name for part in self.parts]
         if len(names) == 1:
             return names[0]
         name = "-".join(f"{n}-{share:.3g}" for n, share in zip(names, self.shares, strict=True))
@@ -70,7 +104,7 @@ class Mixture:
 
     def digest(self) -> str:
         """The sha256 of the file, or of all digests and shares, in hex; raises OSError."""
-        digests = [digest(path) for path in self.files]
+        digests = [part.digest() for part in self.parts]
         if len(digests) == 1:
             return digests[0]
         lines = (
@@ -79,9 +113,9 @@ class Mixture:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def __str__(self) -> str:
-        if len(self.weights) == 1:
-            return str(self.files[0])
-        return ",".join(f"{path}={weight!r}" for path, weight in self.weights)
+        if len(self.parts) == 1:
+            return str(self.parts[0])
+        return ",".join(f"{part}={part.weight!r}" for part in self.parts)
 
 
 def find_mixture(style: str) -> Mixture:
@@ -91,7 +125,23 @@ def find_mixture(style: str) -> Mixture:
         StyleFileError: there is no such style.
         UsageError: a style of a mix has no weight or a wrong one, or stands there twice.
     """
-    return Mixture.of(read_mix(style)) if is_mix(style) else Mixture(((find_style(style), 1.0),))
+    return Mixture.of(read_mix(style)) if is_mix(style) else Mixture((Part.find(style),))
+
+
+def singles(styles: Iterable[str]) -> list[str]:
+    """The styles by name or path, each by itself: in place of a set stand those in it.
+
+    Raises StyleFileError: there is no such style. One that cannot be read stays as it is.
+    """
+    found = []
+    for style in styles:
+        part = Part.find(style)
+        try:
+            members = [] if part.member else part.header().members
+        except StyleFileError:
+            members = []
+        found += [f"{style}:{member}" for member in members] or [style]
+    return found
 
 
 def read_mix(style: str) -> dict[str, float]:
@@ -125,7 +175,7 @@ def mix_headers(mixture: Mixture) -> StyleHeader:
 
     Raises StyleFileError: a file is damaged, or the networks have different shapes.
     """
-    headers = [read_header(path) for path in mixture.files]
+    headers = [part.header() for part in mixture.parts]
     first = headers[0]
     if len(headers) == 1:
         return first

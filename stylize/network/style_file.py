@@ -3,7 +3,7 @@
 A style is one safetensors file: weights and one JSON document. Loading runs no code from it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from stylize.network.conditional_norm import norm_names
 from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header
 
 TARGET = "target."  # prefix of tensors that are no weights: what drafts are refined towards
+NORMS = "norms."  # prefix of the norms of each style in a set, before their number in the set
 
 
 def save_style(
@@ -66,16 +67,41 @@ def halved(weight: Tensor) -> Tensor:
     return half if half.isfinite().all() else weight  # beyond 65,504
 
 
-def load_network(path: Path) -> tuple[nn.Module, StyleHeader]:
-    """The network in the style file `path` (on the CPU, in fp32 and eval mode) and its header.
+def of_set(
+    shared: Mapping[str, Tensor], norms: Sequence[Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
+    """The weights of a set, as `save_style` takes them: shared ones, and norms of each style."""
+    return dict(shared) | {
+        f"{NORMS}{number}.{name}": tensor
+        for number, each in enumerate(norms)
+        for name, tensor in each.items()
+    }
+
+
+def of_member(weights: Mapping[str, Tensor], number: int | None) -> dict[str, Tensor]:
+    """The weights of a single network: of a set, with the norms of the style of that number, or
+    with the mean of all."""
+    single = {name: tensor for name, tensor in weights.items() if not name.startswith(NORMS)}
+    prefix = f"{NORMS}{number}."
+    own = {name: tensor for name, tensor in weights.items() if name.startswith(prefix)}
+    return single | {name.removeprefix(prefix): tensor for name, tensor in own.items()}
+
+
+def load_network(path: Path, member: str = "") -> tuple[nn.Module, StyleHeader]:
+    """The network in the style file `path` (on the CPU, in fp32 and eval mode) and its header; of a
+    set, with the norms of one `member`, or with their mean.
 
     Raises:
         StyleFileError: the file is missing, damaged or foreign, or its weights do not fit the
             network in its header. The message names the file and the key.
     """
-    header = read_header(path)
+    whole, header = read_header(path), read_header(path, member)
     tensors = read_tensors(path)
-    weights = {name: value for name, value in tensors.items() if not name.startswith(TARGET)}
+    kept = {name: value for name, value in tensors.items() if not name.startswith(TARGET)}
+    number = whole.members.index(member) if member else None
+    if member and not any(name.startswith(f"{NORMS}{number}.") for name in kept):
+        raise StyleFileError(f"{path}: the norms of {member!r} are missing")
+    weights = of_member(kept, number)
     if header.training.only_norm:
         weights = load_base(header, path) | weights
     # On the meta device, a header that lies about sizes costs no memory.

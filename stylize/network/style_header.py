@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylize import __version__
 from stylize.config import DRAFT_REVISE, NetworkConfig, TrainConfig
-from stylize.errors import StyleFileError, UsageError, visible
+from stylize.errors import StyleFileError, UsageError, suggest, visible
 from stylize.files import open_file
 from stylize.settings import LARGEST, Settings, option
 
@@ -32,7 +32,7 @@ class StylePicture(Settings):
     """A picture that a style was learned from.
 
     `sha256` is the hex digest of the picture file, `thumbnail` a small base64 JPEG, `weight` the
-    picture's share among several.
+    picture's share among several, or in a set what its style loss was multiplied by.
     """
 
     title: str
@@ -53,6 +53,8 @@ class StyleHeader:
     started from (`TrainConfig.base`), if any; a norms-only style needs that file. `target` holds
     the VGG-16 statistics of the pictures (`vgg_statistics.pack`), `preview` a base64 PNG of the
     shipped photo in this style (`verify`), `figures` measurements with names from `FIGURES`.
+    `styles` are the headers of the styles in a set: they share their kernels, and each has norms of
+    its own in the same file.
     """
 
     name: str
@@ -64,6 +66,7 @@ class StyleHeader:
     target: str = ""
     preview: str = ""
     figures: dict[str, float] = field(default_factory=dict)
+    styles: list["StyleHeader"] = field(default_factory=list)
     licence: str = "Apache-2.0"
     package_version: str = __version__
     format_version: int = FORMAT_VERSION
@@ -79,6 +82,11 @@ class StyleHeader:
         of drafts, for networks that draft."""
         return self.network.draft_size if self.drafts else self.training.size
 
+    @property
+    def members(self) -> list[str]:
+        """Names of the styles in a set, in the order of their norms; empty for a single style."""
+        return [style.name for style in self.styles]
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
@@ -89,7 +97,8 @@ class StyleHeader:
         Raises StyleFileError: it is not JSON, of another format version, or an entry is wrong.
         """
         try:
-            values: dict[str, Any] = {"preview": "", "figures": {}, **json.loads(text)}
+            usual: dict[str, Any] = {"preview": "", "figures": {}, "styles": []}
+            values = usual | json.loads(text)
             version = values["format_version"]
             if version != FORMAT_VERSION:
                 older = isinstance(version, int) and version < FORMAT_VERSION
@@ -107,6 +116,7 @@ class StyleHeader:
                 target=_text(values, "target"),
                 preview=_text(values, "preview"),
                 figures=_figures(values["figures"]),
+                styles=[cls.from_json(json.dumps(each), path) for each in values["styles"]],
                 licence=_text(values, "licence"),
                 package_version=_text(values, "package_version"),
             )
@@ -148,12 +158,20 @@ def _text(values: dict[str, Any], key: str) -> str:
     return visible(values[key])
 
 
-def read_header(path: Path) -> StyleHeader:
-    """Read the header of the style file `path`; the weights stay on disk.
+def read_header(path: Path, member: str = "") -> StyleHeader:
+    """Read the header of the style file `path`, or that of one style in a set; the weights stay on
+    disk.
 
-    Raises StyleFileError: the file is missing, truncated, not safetensors, or not a style.
+    Raises StyleFileError: the file is missing, truncated, not safetensors, not a style, or has no
+        such member.
     """
-    return StyleHeader.from_json(read_metadata(path, METADATA_KEY), path)
+    header = StyleHeader.from_json(read_metadata(path, METADATA_KEY), path)
+    if not member:
+        return header
+    if member not in header.members:
+        hint = suggest(member, header.members, "`stylize styles` with its name lists what it holds")
+        raise StyleFileError(f"{path} holds no style named {member!r}", hint)
+    return header.styles[header.members.index(member)]
 
 
 def read_metadata(path: Path, key: str) -> str:

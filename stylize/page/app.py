@@ -274,10 +274,13 @@ class Page:
 def _styles() -> Iterator[dict[str, Any]]:
     for name, path in style_files().items():
         try:
-            picture = read_header(path).pictures[0]
+            header = read_header(path)
         except StyleFileError as error:
             yield {"name": name, "error": str(error)}
         else:
+            if header.members:  # a set; the page paints with single styles
+                continue
+            picture = header.pictures[0]
             own = path.parent != shipped("models")
             yield {"name": name, "title": picture.title, "author": picture.author, "own": own}
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stylize.errors import StyleFileError
+from stylize.errors import StyleFileError, UsageError
 from stylize.network.style_file import read_tensors, write_tensors
 from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header, read_metadata
 
 RUN_KEY = "stylize_run"
+FREE_TO_CHANGE = ("device", "preview_every", "keep")  # settings that a resumed run may change
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,20 @@ def load_run(path: Path) -> RunState:
         )
     except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         raise StyleFileError(f"{path}: not a training checkpoint ({error})") from error
+
+
+def check_same(now: StyleHeader, then: StyleHeader, path: Path) -> None:
+    """Raise UsageError if the checkpoint `path` belongs to another training."""
+    pictures = [[(p.sha256, p.weight) for p in header.pictures] for header in (now, then)]
+    if pictures[0] != pictures[1]:
+        raise UsageError(f"{path} was trained on another style picture", "give the same picture")
+    if now.base_sha256 != then.base_sha256:
+        raise UsageError(f"{path} was started from another base", "start over with --overwrite")
+    pairs = ((now.training, then.training), (now.network, then.network))
+    for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
+        for setting in new:
+            if new[setting] != old[setting] and setting not in FREE_TO_CHANGE:
+                raise UsageError(
+                    f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
+                    "resume with the same settings",
+                )

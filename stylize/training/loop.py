@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
@@ -21,7 +20,7 @@ from stylize.training.previews import PreviewSheet, losses_plot, losses_table, s
 from stylize.training.run_folder import RunFolder
 from stylize.training.tensorboard import Board
 from stylize.training.trainer import DivergenceError, Trainer
-from stylize.training.verify import preview
+from stylize.training.verify import with_previews
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -191,11 +190,9 @@ class TrainingLoop:
         folder, sheet = self._folder, self._sheet
         weights, header = self._trainer.weights(), self._trainer.header()
         try:
-            painted = preview(weights, header, self._trainer.compute.device)
+            header = with_previews(header, weights, self._trainer.compute.device)
         except StylizeError as error:  # the style works without
             yield events.Note(f"the style gets no preview in its file: {error}")
-        else:
-            header = replace(header, preview=painted)
         try:
             targets = self._trainer.targets()
             kept = targets.to_tensors() if targets else {}

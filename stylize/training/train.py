@@ -10,17 +10,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageOps
-from torch import Tensor
 
-from stylize.assets import BASE, LOCAL_STYLES, find_base, find_named_base
-from stylize.config import AUTO, DRAFT_REVISE, Card, NetworkConfig, TrainConfig
+from stylize.assets import LOCAL_STYLES
+from stylize.config import DRAFT_REVISE, Card, NetworkConfig, TrainConfig
 from stylize.errors import UsageError, install
 from stylize.events import Event, Note, PhotoSkipped, TrainingStarted
 from stylize.files import digest, is_file, make_folder, refuse_overwriting, write_file
 from stylize.network.device import choose, free_memory
 from stylize.network.instance_norm.ops import backend
-from stylize.network.style_file import load_network
-from stylize.network.style_header import StyleHeader, StylePicture
+from stylize.network.style_header import StylePicture
 from stylize.photos.decoder import read_photo
 from stylize.photos.photo import with_short_side
 from stylize.settings import check_number
@@ -30,6 +28,7 @@ from stylize.training.loop import TrainingLoop, written
 from stylize.training.previews import PreviewSheet
 from stylize.training.run_folder import RunFolder
 from stylize.training.schedule import picture_size, resolved
+from stylize.training.start import Start
 from stylize.training.tensorboard import Board
 from stylize.training.trainer import Trainer
 
@@ -86,24 +85,24 @@ def train(
         workers.share(config.batch_size)
         compute = choose(device, config.precision)
         backend(compute.device.type)  # one that cannot run is an error now
-        start, base_sha256, config = _start(config, network, folder)
+        start = Start.find(config, network, name, len(paths))
+        config = replace(config, base=_encodable(start.name))
         config = resolved(config, network.architecture, compute)
-        drafts = network.architecture == DRAFT_REVISE
-        if drafts:
+        if drafts := network.architecture == DRAFT_REVISE:
             network = replace(network, draft_size=config.size // 2)
         short = picture_size(config, drafts=drafts)
         styles = [with_short_side(read_photo(path).rgb, short) for path in paths]
-        described = _describe(paths, styles, weights, config, card or Card())
-        header = StyleHeader(name, network, config, described, base_sha256=base_sha256)
+        described = _describe(paths, styles, weights, card or Card(), start.pictures)
+        header = start.header(name, network, config, described, paths)
         photos, skipped = usable_photos(content, config.size, without=output)
-        _keep(folder, [*paths, *photos, *read], recipe)
+        _keep(folder, [*paths, *photos, *start.files, *read], recipe)
         workers.agree(fingerprint := fingerprint_of(photos, content), "the content photos")
         make_folder(folder.folder)
         if log_dir and workers.first:
             board = Board(log_dir)
         yield compute.describe()
         yield from (PhotoSkipped(path, reason) for path, reason in skipped.items())
-        trainer = Trainer(header, styles, compute, workers, start)
+        trainer = Trainer(header, styles, compute, workers, start.weights)
         past, damaged = folder.load() if resume else ([], [])
         yield from (Note(f"{text}; using another checkpoint") for text in damaged)
         if resume:
@@ -142,29 +141,6 @@ def _crops(
     return ContentPhotos(photos, config.size, config.seed, cache, least)
 
 
-def _start(
-    config: TrainConfig, network: NetworkConfig, folder: RunFolder
-) -> tuple[Mapping[str, Tensor] | None, str, TrainConfig]:
-    """The initial weights, if any, the digest of their file, and `config` with the base's name."""
-    base = config.base
-    if base == AUTO:
-        base = BASE if network == NetworkConfig() and not config.many else ""
-    if not base:
-        return None, "", replace(config, base="")
-    if config.only_norm and base == folder.folder.name:
-        raise UsageError(
-            f"a style of norms cannot have the name of its base, {base!r}", "choose another --name"
-        )
-    path = find_named_base(base) if config.only_norm else find_base(base)
-    refuse_overwriting(folder.files, [path])
-    start, header = load_network(path)
-    if replace(header.network, draft_size=network.draft_size) != network:
-        raise UsageError(f"{path} is a network of another shape", "use --from scratch")
-    if config.only_norm and header.training.only_norm:
-        raise UsageError(f"{path} needs a base itself", "start from that base")
-    return start.state_dict(), digest(path), replace(config, base=_encodable(path.stem))
-
-
 def _encodable(text: str) -> str:
     """Any file name as text that can be encoded."""
     return os.fsencode(text).decode(errors="replace")
@@ -174,13 +150,12 @@ def _describe(
     paths: Sequence[Path],
     pictures: Sequence[Image.Image],
     weights: Sequence[float],
-    config: TrainConfig,
     card: Card,
+    known: Mapping[str, StylePicture],
 ) -> list[StylePicture]:
+    """What is known of a picture, by its digest, stands for what the card does not say."""
     if not paths:
         raise UsageError("no style picture", "give at least one")
-    if weights and config.many:
-        raise UsageError("weights are for several pictures of one style", "leave them out")
     weights = list(weights) or [1.0] * len(paths)
     if len(weights) != len(paths):
         message = f"{len(weights)} weights for {len(paths)} pictures"
@@ -192,8 +167,11 @@ def _describe(
         ImageOps.contain(picture, (THUMBNAIL_SIZE, THUMBNAIL_SIZE)).save(
             thumbnail, "JPEG", quality=80
         )
+        sha256 = digest(path)
         texts = {key: _encodable(value) for key, value in card.to_dict().items()}
+        if sha256 in known:
+            texts = {key: text or getattr(known[sha256], key) for key, text in texts.items()}
         texts["title"] = texts["title"] or _encodable(path.stem)
         texts["thumbnail"] = base64.b64encode(thumbnail.getvalue()).decode()
-        described.append(StylePicture(**texts, sha256=digest(path), weight=weight))
+        described.append(StylePicture(**texts, sha256=sha256, weight=weight))
     return described

@@ -18,6 +18,7 @@ from stylize.network.conditional_norm import ManyStyles, norm_names
 from stylize.network.device import Compute
 from stylize.network.draft_revise import PARTS
 from stylize.network.resample import resize
+from stylize.network.style_file import of_set
 from stylize.network.style_header import StyleHeader
 from stylize.objective.losses import LAYERS, Objective, keep_loss, weighted_sum
 from stylize.objective.style_targets import StyleTargets
@@ -25,7 +26,7 @@ from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.objective.vgg_statistics import centre, channel_statistics, pack
 from stylize.photos.lighting import random_light, relight
 from stylize.photos.photo import to_tensor, with_short_side
-from stylize.training.checkpoint import RunState
+from stylize.training.checkpoint import RunState, check_same
 from stylize.training.distributed import ALONE, Workers
 from stylize.training.optimizer import Optimizer
 from stylize.training.schedule import Schedule
@@ -39,9 +40,6 @@ EXPLODED, RECENT = 10.0, 50  # times the median of the last RECENT steps
 KEPT = {"reviser": (8, 1), "finisher": (1, 30)}
 PROGRESS = 0.01  # of the loss, over `patience` steps
 SEEDS = 1_000_003  # distance of the noise seeds of two trainings
-
-# Settings that a resumed run may change.
-FREE_TO_CHANGE = ("device", "preview_every", "keep")
 
 
 class DivergenceError(TrainingError):
@@ -61,10 +59,10 @@ class Trainer:
         pictures: Sequence[Image.Image],
         compute: Compute,
         workers: Workers = ALONE,
-        start: Mapping[str, Tensor] | None = None,
+        start: Sequence[Mapping[str, Tensor]] = (),
     ) -> None:
         """`pictures` are at least as large as training needs them; `start` are the initial weights
-        (None: random)."""
+        (none: random), with `TrainConfig.many` of all styles or of each."""
         self.name = header.name
         self.config = header.training
         self.compute = compute
@@ -83,12 +81,15 @@ class Trainer:
         # Of the first stage and of later ones, at twice the size.
         scales = (1, 2) if self.schedule.drafts else (1,)
         self._objectives = [self._make_objectives(vgg, pictures, scale) for scale in scales]
-        if not self.config.many and self.config.vgg == VGG_SOURCES[0]:
+        if self.config.vgg == VGG_SOURCES[0]:
             # The features that an audit uses.
             targets = self._targets(pictures, scales[-1])
             looks = [channel_statistics(vgg, target) for target in targets]
             weights = [picture.weight for picture in header.pictures]
-            self._header = replace(header, target=pack(centre(looks, weights)))
+            of_each = zip(header.styles, looks, strict=config.many)
+            styles = [replace(style, target=pack(look)) for style, look in of_each]
+            target = "" if config.many else pack(centre(looks, weights))
+            self._header = replace(header, target=target, styles=styles)
         torch.manual_seed(self.config.seed)
         self.network = self._build(start)
         self.average = self._build(start).requires_grad_(False).eval()
@@ -125,12 +126,13 @@ class Trainer:
         """This process's part of the photos of that step."""
         return self.workers.share(self.schedule.photos(step))
 
-    def _build(self, start: Mapping[str, Tensor] | None) -> nn.Module:
-        network = build_network(self._header.network)
-        if start is not None:
-            network.load_state_dict(start)
+    def _build(self, start: Sequence[Mapping[str, Tensor]]) -> nn.Module:
+        networks = [build_network(self._header.network) for _ in range(len(start) or 1)]
+        for network, weights in zip(networks, start, strict=bool(start)):
+            network.load_state_dict(weights)
+        network = networks[0]
         if self.config.many:
-            network = ManyStyles(network, len(self.objectives))
+            network = ManyStyles(networks * (len(self.objectives) // len(networks)))
         return network.to(self.compute.device).to(memory_format=torch.channels_last)
 
     @property
@@ -166,7 +168,7 @@ class Trainer:
             losses = objective(result, photos, target)
             if self.schedule.drafts:
                 losses["keep"] = kept
-            total = weighted_sum(losses, config)
+            total = weighted_sum(losses, self._weighing())
         values = self.workers.mean(torch.stack([*losses.values()]).detach().float()).tolist()
         row = dict(zip(losses, values, strict=True))
         self._check(row)
@@ -209,6 +211,13 @@ class Trainer:
     def _style(self, index: int) -> dict[str, int]:
         return {"style": index % len(self.objectives)} if self.config.many else {}
 
+    def _weighing(self) -> TrainConfig:
+        """The weights of losses in the next step: of a set, each picture multiplies its style's."""
+        if not self.config.many:
+            return self.config
+        picture = self._header.pictures[self.step % len(self.objectives)]
+        return replace(self.config, style_weight=self.config.style_weight * picture.weight)
+
     def _check(self, row: Mapping[str, float]) -> None:
         total = total_of(row, self.config)
         if not math.isfinite(total):
@@ -246,7 +255,8 @@ class Trainer:
                 f"weights are not finite after step {self.step}", "start over with a lower --lr"
             )
         if isinstance(self.average, ManyStyles):
-            return self.average.base()
+            styles = range(len(self.objectives))
+            return of_set(self.average.base(), [self.average.norm_weights(n) for n in styles])
         return weights
 
     def targets(self) -> StyleTargets | None:
@@ -279,7 +289,7 @@ class Trainer:
 
         Raises UsageError: it belongs to a training with other settings, pictures or photos.
         """
-        _same_run(self._header, state.header, path)
+        check_same(self._header, state.header, path)
         if state.photos != photos:
             raise UsageError(
                 f"{path}: the content photos are not those it was trained on",
@@ -302,19 +312,3 @@ def total_of(losses: Mapping[str, float], config: TrainConfig) -> float:
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-
-
-def _same_run(now: StyleHeader, then: StyleHeader, path: Path) -> None:
-    pictures = [[(p.sha256, p.weight) for p in header.pictures] for header in (now, then)]
-    if pictures[0] != pictures[1]:
-        raise UsageError(f"{path} was trained on another style picture", "give the same picture")
-    if now.base_sha256 != then.base_sha256:
-        raise UsageError(f"{path} was started from another base", "start over with --overwrite")
-    pairs = ((now.training, then.training), (now.network, then.network))
-    for new, old in ((a.to_dict(), b.to_dict()) for a, b in pairs):
-        for setting in new:
-            if new[setting] != old[setting] and setting not in FREE_TO_CHANGE:
-                raise UsageError(
-                    f"{path} was trained with {setting} {old[setting]}, not {new[setting]}",
-                    "resume with the same settings",
-                )

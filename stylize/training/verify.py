@@ -7,18 +7,20 @@ Another version, machine or device should paint the same picture.
 import base64
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from stylize.assets import find_style, shipped, style_files
+from stylize.assets import shipped, style_files
 from stylize.errors import StyleFileError
 from stylize.events import Event, StyleVerified
 from stylize.network.architectures import build_network
 from stylize.network.device import Compute
-from stylize.network.style_file import halved
+from stylize.network.mixture import singles
+from stylize.network.style_file import halved, of_member
 from stylize.network.style_header import StyleHeader
 from stylize.photos.decoder import read_photo
 from stylize.style import Style, load_style
@@ -37,6 +39,19 @@ def preview(weights: Mapping[str, Tensor], header: StyleHeader, device: torch.de
     return base64.b64encode(content.getvalue()).decode()
 
 
+def with_previews(
+    header: StyleHeader, weights: Mapping[str, Tensor], device: torch.device
+) -> StyleHeader:
+    """The header with the preview of its style, or of each style in a set."""
+    if not header.styles:
+        return replace(header, preview=preview(weights, header, device))
+    single = [
+        replace(style, preview=preview(of_member(weights, number), style, device))
+        for number, style in enumerate(header.styles)
+    ]
+    return replace(header, styles=single)
+
+
 def verify(
     styles: Sequence[str] = (), device: str = "auto", precision: str = "auto"
 ) -> Iterator[Event]:
@@ -48,11 +63,10 @@ def verify(
         StyleFileError: there is no style of a given name.
         DeviceError: the device, the precision or the norm backend is not available.
     """
-    names = {style: find_style(style) for style in styles} or style_files()
     said = False
-    for name, path in names.items():
+    for name in singles(styles or style_files()):
         try:
-            style = load_style(str(path), device, precision)
+            style = load_style(name, device, precision)
         except StyleFileError as error:
             yield StyleVerified(name, None, None, False, str(error))
             continue

@@ -11,10 +11,10 @@ Array = NDArray[Any]
 Plane = NDArray[np.floating[Any]]
 
 LONGEST, SHORTEST = 320, 64  # pixels of the sides, at which flow is estimated
-WINDOW, WIDE = 9, 31  # pixels: neighbours that look alike, and that stand still, together
+WINDOW, WIDE = 9, 61  # pixels: neighbours that look alike, and that stand still, together
 AWAY, SHARE = 1.0, 0.01  # square pixels, and share of the squared way: the least that is no return
-SLOW = 1.0  # pixels a frame
-AS_WELL, NOISE = 1.2, 0.5  # times the mean difference, and levels more: explained as well
+SLOW = 0.5  # pixels a frame
+AS_WELL, NOISE = 1.2, 0.25  # times the mean difference, and levels more: explained as well
 ALIKE = 12.0  # levels: mean difference up to which two places show the same
 EDGE = 5  # pixels: a square that is kept as a whole or not, as flow is vague at edges
 

@@ -9,7 +9,7 @@ from stylize.network.conditional_norm import ManyStyles, norm_names
 @pytest.fixture
 def many():
     torch.manual_seed(0)
-    model = ManyStyles(build_network(TINY), 3)
+    model = ManyStyles([build_network(TINY)] * 3)
     with torch.no_grad():
         for parameter in model.norms.parameters():
             parameter.normal_()
@@ -47,3 +47,19 @@ def test_a_base_has_the_mean_of_the_norms(many):
         expected = torch.stack([norms_of(many, style)[index] for style in range(3)]).mean(0)
         assert torch.allclose(base[name], expected)
     assert torch.equal(base["up3.conv.weight"], many.network.up3.conv.weight)
+
+
+def test_styles_start_with_the_mean_of_their_kernels_and_their_own_norms():
+    networks = [build_network(TINY) for _ in range(2)]
+    with torch.no_grad():
+        for network in networks:
+            for parameter in network.parameters():
+                parameter.normal_()
+    many, norms = ManyStyles(networks), norm_names(networks[0])
+    for style, network in enumerate(networks):
+        own = network.state_dict()
+        assert all(torch.equal(each, own[name]) for name, each in many.norm_weights(style).items())
+    one, other = (network.state_dict() for network in networks)
+    for name, kernel in many.network.state_dict().items():
+        if name not in norms:
+            assert torch.allclose(kernel, (one[name] + other[name]) / 2)

@@ -10,7 +10,7 @@ from statistics import mean
 
 import pytest
 import torch
-from conftest import TINY, draw_picture
+from conftest import TINY, draw_picture, write_relatives
 from PIL import Image
 from safetensors.torch import load_file
 from trainings import CONFIG, run
@@ -26,6 +26,8 @@ from stylize.events import (
     TrainingStopped,
     WentBack,
 )
+from stylize.files import digest
+from stylize.network.conditional_norm import norm_names
 from stylize.network.style_file import load_network, save_style
 from stylize.network.style_header import read_header
 from stylize.photos.decoder import read_photo
@@ -287,9 +289,61 @@ def test_a_base_of_many_styles_is_a_network_to_start_from(style_picture, photos,
     network, header = load_network(tmp_path / "mine.safetensors")
     assert header.training.many
     assert len(header.pictures) == 2
+    assert header.members == ["painting", "other"]
+    assert all(style.target and style.preview for style in header.styles)
+    assert header.styles[0].preview != header.styles[1].preview
     assert network(torch.rand(1, 3, 20, 30)).shape == (1, 3, 20, 30)
     config = replace(CONFIG, base=str(tmp_path / "mine.safetensors"))
     list(train(other, photos, "next", config, TINY, output=tmp_path))
+
+
+def test_a_set_starts_from_styles_or_from_a_set(style_picture, photos, tmp_path):
+    """Without training, norms are those of the starts and kernels their mean."""
+    other = tmp_path / "other.png"
+    draw_picture(3, 90, 70).save(other)
+    pictures = [style_picture, other]
+    starts = write_relatives(tmp_path, "one", "two")
+    config = replace(CONFIG, many=True, base=",".join(map(str, starts)), lr=1e-9)
+    list(train(pictures, photos, "shop", config, TINY, output=tmp_path))
+    path = tmp_path / "shop.safetensors"
+    header = read_header(path)
+    assert header.members == ["one", "two"]
+    assert header.training.base == "one,two"
+    weights = [load_network(start)[0].state_dict() for start in starts]
+    norms = norm_names(load_network(path)[0])
+    for number, name in enumerate(header.members):
+        for key, value in load_network(path, name)[0].state_dict().items():
+            mean = (weights[0][key] + weights[1][key]) / 2
+            expected = weights[number][key] if key in norms else mean
+            assert torch.allclose(value, expected, rtol=2e-3, atol=1e-4)
+    config = replace(config, base=str(path))
+    list(train(pictures, photos, "again", config, TINY, output=tmp_path))
+    again = tmp_path / "again.safetensors"
+    assert read_header(again).members == ["one", "two"]
+    for name in ("one", "two"):
+        before, after = (load_network(each, name)[0].state_dict() for each in (path, again))
+        assert all(torch.allclose(before[k], after[k], rtol=2e-3, atol=1e-4) for k in before)
+
+
+def test_pictures_keep_the_card_that_the_start_has(base, photos, style_picture, tmp_path):
+    header = read_header(base)
+    known = replace(header.pictures[0], sha256=digest(style_picture), author="Somebody")
+    save_style(base, load_file(base), replace(header, pictures=[known]))
+    config = replace(CONFIG, base=str(base))
+    run(style_picture, photos, tmp_path, config, card=Card(year="1900"))
+    (picture,) = read_header(tmp_path / "mine.safetensors").pictures
+    assert (picture.title, picture.author, picture.year) == (known.title, "Somebody", "1900")
+
+
+def test_sets_that_cannot_be_named_or_started(style_picture, photos, tmp_path):
+    twin = tmp_path / "x" / style_picture.name
+    twin.parent.mkdir()
+    draw_picture(3, 90, 70).save(twin)
+    with pytest.raises(UsageError, match="two styles of the set are called painting"):
+        run([style_picture, twin], photos, tmp_path, replace(CONFIG, many=True))
+    starts = ",".join(map(str, write_relatives(tmp_path, "one", "two", "three")))
+    with pytest.raises(UsageError, match="3 starts for 2 pictures"):
+        run([style_picture, twin], photos, tmp_path, replace(CONFIG, many=True, base=starts))
 
 
 def test_what_it_reads_it_never_writes(style_picture, photos, tmp_path):
