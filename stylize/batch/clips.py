@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -114,7 +115,7 @@ class ClipPipeline:
         memory = round(budget.base + need.host)
         yield PhotoBegun(source, *self.style.seen(clip.size, self.look), str(need.way), memory)
         assert isinstance(self.manifest, Manifest | SingleOutput)  # noqa: S101 for the type checker
-        with self.manifest.unfinished(self._key(origin)) as folder:
+        with self.manifest.unfinished(*self._keys(origin)) as folder:
             for done in self._segments(clip, task, need, folder):
                 yield FramePainted(source, done, max(done, clip.count))
             from stylize.video.joiner import join  # with PyAV, which is there by now
@@ -138,12 +139,13 @@ class ClipPipeline:
         if self.look.refine:
             raise ImageError(f"{source}: --refine is for single pictures; leave it out for clips")
 
-    def _key(self, origin: Origin) -> str:
-        """The same for what gives the same segments."""
+    def _keys(self, origin: Origin) -> tuple[str, str]:
+        """The first is the same for the same output, the second for the same segments."""
         job = origin.task.job
-        made_from = (str(job.place), origin.sha256, origin.mask, self.recipe.style)
-        text = json.dumps([*made_from, self.recipe.options_of(job.source)])
-        return hashlib.sha256(text.encode()).hexdigest()
+        made_from = (origin.sha256, origin.mask, self.recipe.style)
+        texts = str(job.place), json.dumps([*made_from, self.recipe.options_of(job.source)])
+        output, key = (hashlib.sha256(os.fsencode(text)).hexdigest() for text in texts)
+        return output, key
 
     def _segments(self, clip: Clip, task: Task, need: Need, folder: Path) -> Iterator[int]:
         """Paint the clip from the first segment on that is not there; yields how many frames are

@@ -262,13 +262,18 @@ class Manifest:
             lock.release()
 
     @contextmanager
-    def unfinished(self, key: str) -> Iterator[Path]:
+    def unfinished(self, output: str, key: str) -> Iterator[Path]:
         """A folder for the parts of an output, by the name `key`. Later runs find it again, unless
-        the `with` block ends without an error."""
-        folder = self.folder / PARTS / key
+        the `with` block ends without an error. Parts of the same output by other names, which were
+        made from something else, are removed."""
+        parts = self.folder / PARTS / output
+        for other in parts.glob("*"):
+            if other.name != key:
+                shutil.rmtree(other, ignore_errors=True)
+        folder = parts / key
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(parts, ignore_errors=True)
 
     def write_failures(self, failures: Sequence[PhotoFailed]) -> Path | None:
         """Write `failures.csv` beside the manifest; remove an old one if nothing failed.

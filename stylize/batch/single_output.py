@@ -36,7 +36,7 @@ class SingleOutput:
         return True
 
     @contextmanager
-    def unfinished(self, key: str) -> Iterator[Path]:
+    def unfinished(self, output: str, key: str) -> Iterator[Path]:
         """A folder for the parts of the output, until the `with` block ends."""
         with TemporaryDirectory(prefix=TEMPORARY, dir=self.scratch) as folder:
             yield Path(folder)

@@ -11,10 +11,10 @@ Array = NDArray[Any]
 Plane = NDArray[np.floating[Any]]
 
 LONGEST, SHORTEST = 320, 64  # pixels of the sides, at which flow is estimated
-WINDOW, WIDE = 9, 61  # pixels: neighbours that look alike, and that stand still, together
+WINDOW, WIDE = 9, 51  # pixels: neighbours that look alike, and that stand still, together
 AWAY, SHARE = 1.0, 0.01  # square pixels, and share of the squared way: the least that is no return
-SLOW = 0.5  # pixels a frame
-AS_WELL, NOISE = 1.2, 0.25  # times the mean difference, and levels more: explained as well
+SLOW = 0.6  # pixels a frame
+AS_WELL = 1.4  # times the mean difference
 ALIKE = 12.0  # levels: mean difference up to which two places show the same
 EDGE = 5  # pixels: a square that is kept as a whole or not, as flow is vague at edges
 
@@ -70,12 +70,12 @@ def find_motion(before: NDArray[np.uint8], now: NDArray[np.uint8]) -> Motion:
     there, back = (_flow(search, *pair) for pair in ((now, before), (before, now)))
     motion = Motion(there, np.ones(now.shape, np.float32))
     last = before.astype(np.float32)
-    moved, unmoved = (local_mean(np.abs(now - seen)) for seen in (motion.warp(last), last))
+    moved, unmoved = (np.abs(now - seen) for seen in (motion.warp(last), last))
     slow = np.linalg.norm(local_mean(there, WIDE), axis=-1) < SLOW
-    still = slow & (unmoved <= AS_WELL * moved + NOISE)
+    still = slow & (local_mean(unmoved, WIDE) <= AS_WELL * local_mean(moved, WIDE))
     missed = np.sum((there + motion.warp(back)) ** 2, axis=-1)
     way = 2 * np.sum(there**2, axis=-1)
-    alike = np.where(still, unmoved, moved) <= ALIKE
+    alike = local_mean(np.where(still, unmoved, moved)) <= ALIKE
     kept = alike & (still | (missed <= AWAY + SHARE * way))
     return Motion(
         np.where(still[..., None], 0, there),

@@ -1,6 +1,7 @@
 """`apply` on clips: the promises of the batch contract."""
 
 import json
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -216,6 +217,25 @@ def test_a_full_disk_stops_the_run_and_keeps_the_segments(
     assert (done.done, done.failed, done.stopped) == (0, 1, "the disk is full")
     assert [path.name for path in (small_disk / "out").iterdir()] == [".stylize"]
     assert len(list((small_disk / "out").rglob("*.nut"))) == segments
+
+
+def test_segments_of_what_has_changed_are_removed(clip, style_file, tmp_path):
+    out = tmp_path / "out"
+
+    def segments(**options):
+        config = replace(CONFIG, **options)
+        events = apply(str(style_file), [clip], out, config)
+        for event in events:
+            if isinstance(event, FramePainted) and event.frames == 66:
+                events.close()
+        return set((out / ".stylize" / "parts").rglob("*.nut"))
+
+    write_clip(clip, moving(70))
+    (first,) = segments()
+    (other,) = segments(crf=30)
+    assert first != other
+    assert not first.exists()
+    assert segments(crf=30) == {other}
 
 
 @pytest.mark.parametrize("options", [{}, {"fail_fast": True}])
