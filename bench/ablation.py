@@ -120,7 +120,7 @@ def main() -> None:
             base_sha256=digest(path),
         )
         with row.in_force():
-            trainer = training.Trainer(header, [painting], compute, start=base.state_dict())
+            trainer = training.Trainer(header, [painting], compute, start=[base.state_dict()])
             curve = learn(name, trainer, content, [], rows=1, steps=options.steps)
         judged: dict[str, list[float]] = defaultdict(list)
         with torch.no_grad():

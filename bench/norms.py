@@ -8,6 +8,7 @@ photos, as in use: one at a time, batch norm with its running statistics.
 """
 
 import argparse
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ class NormTrainer(Trainer):
         self._norm = NORMS[norm]
         super().__init__(*arguments)
 
-    def _build(self, start: None) -> nn.Module:
+    def _build(self, start: Sequence[Mapping[str, Tensor]]) -> nn.Module:
         network = super()._build(start)
         if self._norm is not None:
             for place, module in list(network.named_modules()):

@@ -45,7 +45,7 @@ from rich.table import Table
 from scipy import ndimage
 from torch import Tensor
 
-from stylize.assets import find_style, shipped, style_files
+from stylize.assets import shipped, style_files
 from stylize.network.device import choose
 from stylize.objective.vgg import VGG16Features, load_vgg16
 from stylize.photos.color import from_linear, oklab_to_linear, to_oklab
@@ -275,7 +275,7 @@ def main() -> None:
         seen = [Seen(to_tensor(photo)[None], vgg) for photo in photos]
         grounds = [white_ground(photo) for photo in photos]
         for name in names:
-            style = load_style(str(find_style(name)), "cpu")
+            style = load_style(name, "cpu")
             path = known.get(style.header.pictures[0].sha256)
             if path is None:
                 console.print(f"{name}: its picture is in none of the folders of --pictures")

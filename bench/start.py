@@ -70,7 +70,7 @@ def main() -> None:
                 pictures=[StylePicture("", "", "", "", "")],
                 base_sha256=digest(path) if config.base else "",
             )
-            weights = base.state_dict() if config.base else None
+            weights = [base.state_dict()] if config.base else []
             trainer = Trainer(header, [style], compute, start=weights)
             learned = learn(name, trainer, content, photos, rows=1)
             curve = curves[name]

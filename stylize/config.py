@@ -80,8 +80,8 @@ class TrainConfig(Settings):
     `layer_weights` multiply the style loss of single layers (1 where not named).
 
     `base` is the style or the shipped base network that training starts from ("auto": the shipped
-    base for the default network; empty: random weights). With `many`, training makes such a base:
-    every picture is a style of its own, with its own norms.
+    base for the default network; empty: random weights). With `many`, training makes a set: every
+    picture is a style of its own, with its own norms, and `base` may name a style for each.
     """
 
     steps: int = option(0, "Optimizer steps (0: a good number for that start).", least=0)

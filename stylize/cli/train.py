@@ -32,6 +32,7 @@ EPILOG = (
     "stylize train painting.jpg --content photos/ --name bold --style-weight 3 --style-size 224\n\n"
     "stylize train a.jpg b.jpg --picture-weight 2 --picture-weight 1 --content photos/ "
     "--name both\n\n"
+    "stylize train a.jpg b.jpg --many-styles --content photos/ --name shop\n\n"
     "stylize train --recipe styles/mine/recipe.toml --name again\n\n"
     "torchrun --nproc-per-node 4 -m stylize train painting.jpg --content photos/ --name mine "
     "--batch-size 8"
@@ -76,19 +77,25 @@ def train(
         typer.Option(
             "--from",
             help="What to start from: base (the shipped network of many styles), a style, or "
-            "scratch. auto: base, for the default network.",
+            "scratch. auto: base, for the default network. A set can start from a style for each "
+            "picture, with commas between them.",
             autocompletion=options.complete_start,
         ),
     ] = TrainConfig.base,
     many: Annotated[
         bool,
         typer.Option(
-            "--many-styles", help="Train a base: every picture becomes a style of its own in it."
+            "--many-styles",
+            help="Train a set: every picture becomes a style of its own in one file. It is also a "
+            "base to start from.",
         ),
     ] = TrainConfig.many,
     picture_weight: Annotated[
         list[float] | None,
-        typer.Option(help="Share of each of several pictures, in their order."),
+        typer.Option(
+            help="Share of each of several pictures, in their order. In a set, it multiplies the "
+            "style weight of that picture."
+        ),
     ] = None,
     layer_weight: Annotated[
         list[str] | None,

@@ -4,7 +4,7 @@ It lies in the metadata of the safetensors file. Nothing in it is ever run or us
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,29 +97,10 @@ class StyleHeader:
         Raises StyleFileError: it is not JSON, of another format version, or an entry is wrong.
         """
         try:
-            usual: dict[str, Any] = {"preview": "", "figures": {}, "styles": []}
-            values = usual | json.loads(text)
-            version = values["format_version"]
-            if version != FORMAT_VERSION:
-                older = isinstance(version, int) and version < FORMAT_VERSION
-                raise StyleFileError(
-                    f"{path}: style format {version!r}, but this stylize reads {FORMAT_VERSION}",
-                    "train the style again" if older else "update stylize",
-                )
-            return cls(
-                name=_text(values, "name"),
-                network=NetworkConfig.from_dict(values["network"]),
-                training=TrainConfig.from_dict(values["training"]),
-                pictures=[_picture(entry) for entry in _pictures(values)],
-                losses=[(int(step), dict(row)) for step, row in values["losses"]],
-                base_sha256=_text(values, "base_sha256"),
-                target=_text(values, "target"),
-                preview=_text(values, "preview"),
-                figures=_figures(values["figures"]),
-                styles=[cls.from_json(json.dumps(each), path) for each in values["styles"]],
-                licence=_text(values, "licence"),
-                package_version=_text(values, "package_version"),
-            )
+            values = json.loads(text)
+            # Sets in sets are not read: what a header can ask for is bounded by its size.
+            styles = [cls._of(each, path) for each in values.get("styles", [])]
+            return replace(cls._of(values, path), styles=styles)
         except KeyError as error:
             raise StyleFileError(f"{path}: its header lacks {error.args[0]!r}") from error
         except UsageError as error:
@@ -128,6 +109,29 @@ class StyleHeader:
             raise StyleFileError(f"{path}: its header is wrong: {error}", error.hint) from error
         except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             raise StyleFileError(f"{path}: its header is damaged ({error})") from error
+
+    @classmethod
+    def _of(cls, values: dict[str, Any], path: Path) -> "StyleHeader":
+        version = values["format_version"]
+        if version != FORMAT_VERSION:
+            older = isinstance(version, int) and version < FORMAT_VERSION
+            raise StyleFileError(
+                f"{path}: style format {version!r}, but this stylize reads {FORMAT_VERSION}",
+                "train the style again" if older else "update stylize",
+            )
+        return cls(
+            name=_text(values, "name"),
+            network=NetworkConfig.from_dict(values["network"]),
+            training=TrainConfig.from_dict(values["training"]),
+            pictures=[_picture(entry) for entry in _pictures(values)],
+            losses=[(int(step), dict(row)) for step, row in values["losses"]],
+            base_sha256=_text(values, "base_sha256"),
+            target=_text(values, "target"),
+            preview=_text({"preview": "", **values}, "preview"),
+            figures=_figures(values.get("figures", {})),
+            licence=_text(values, "licence"),
+            package_version=_text(values, "package_version"),
+        )
 
 
 def _pictures(values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from stylize.network.device import Compute
 from stylize.network.draft_revise import PARTS, STEP
 
 STEPS, STEPS_FROM_BASE = 4000, 1000  # the default
+STEPS_IN_SET = 200  # for each picture: the default, if it is more
 
 # Of the steps: where the first two of three stages end.
 DRAFTED, REVISED = 0.5, 0.8
@@ -90,13 +91,17 @@ def picture_size(config: TrainConfig, *, drafts: bool) -> int:
     return config.style_size * (2 if drafts else 1)
 
 
-def resolved(config: TrainConfig, architecture: str, compute: Compute) -> TrainConfig:
-    """The settings with automatic choices filled in, as they go into the style file.
+def resolved(
+    config: TrainConfig, architecture: str, compute: Compute, pictures: int = 1
+) -> TrainConfig:
+    """The settings for so many pictures with automatic choices filled in, as they go into the style
+    file.
 
     Raises UsageError: a size does not suit the network, or `patience` has no effect.
     """
     drafts = architecture == DRAFT_REVISE
-    steps = config.steps or (STEPS_FROM_BASE if config.base else STEPS)
+    least = STEPS_IN_SET * pictures if config.many else 0
+    steps = config.steps or max(least, STEPS_FROM_BASE if config.base else STEPS)
     usual_size, usual_style_size = TRAINING_SIZES[architecture]
     size, style_size = config.size or usual_size, config.style_size or usual_style_size
     if drafts and size % (2 * STEP):

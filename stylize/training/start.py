@@ -112,7 +112,7 @@ class Start:
 def _parts(config: TrainConfig, network: NetworkConfig, name: str) -> list[Part]:
     base = config.base
     if base == AUTO:
-        base = BASE if network == NetworkConfig() and not config.many else ""
+        base = BASE if network == NetworkConfig() else ""
     if not base:
         return []
     if not config.many:

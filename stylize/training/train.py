@@ -87,7 +87,7 @@ def train(
         backend(compute.device.type)  # one that cannot run is an error now
         start = Start.find(config, network, name, len(paths))
         config = replace(config, base=_encodable(start.name))
-        config = resolved(config, network.architecture, compute)
+        config = resolved(config, network.architecture, compute, len(paths))
         if drafts := network.architecture == DRAFT_REVISE:
             network = replace(network, draft_size=config.size // 2)
         short = picture_size(config, drafts=drafts)

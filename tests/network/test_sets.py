@@ -1,16 +1,18 @@
 """Sets: styles that share their kernels, in one file."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from conftest import write_set, write_style
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from stylize.errors import StyleFileError
 from stylize.network.conditional_norm import norm_names
 from stylize.network.mixing import load_mixture
 from stylize.network.mixture import Mixture, Part, find_mixture, mix_headers, singles
 from stylize.network.style_file import load_network
-from stylize.network.style_header import read_header
+from stylize.network.style_header import METADATA_KEY, StyleHeader, read_header, read_metadata
 
 
 @pytest.fixture
@@ -77,11 +79,15 @@ def test_a_file_with_a_colon_in_its_name_is_that_file(tmp_path):
     assert find_mixture(str(style)).parts == (Part(style),)
 
 
+def test_a_set_within_a_set_is_not_read(path):
+    header = read_header(path)
+    inner = replace(header.styles[0], styles=header.styles)
+    found = StyleHeader.from_json(replace(header, styles=[inner]).to_json(), path)
+    assert found.members == ["one"]
+    assert found.styles[0].members == []
+
+
 def test_a_set_that_lacks_norms_is_damaged(path):
-    from safetensors.torch import save_file
-
-    from stylize.network.style_header import METADATA_KEY, read_metadata
-
     metadata = {METADATA_KEY: read_metadata(path, METADATA_KEY)}
     kept = {k: v for k, v in load_file(path).items() if not k.startswith("norms.1.")}
     save_file(kept, path, metadata)
