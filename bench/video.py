@@ -184,7 +184,8 @@ def by_itself(style: Style, frame: np.ndarray) -> np.ndarray:
 
 def held(style: Style, frames: Sequence[np.ndarray], scratch: Path) -> Iterator[np.ndarray]:
     painter = SteadyPainter(style, LOOK, IN_ONE_PASS, scratch)
-    return (np.asarray(painter.paint(Photo(Image.fromarray(frame)))) for frame in frames)
+    seen = (painter.see(Photo(Image.fromarray(frame))) for frame in frames)
+    return (np.asarray(painter.hold(painter.paint(each)).image) for each in seen)
 
 
 def with_statistics(name: str, device: str, frames: Sequence[np.ndarray], scratch: Path) -> Style:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from stylize.batch.ahead import in_order
 from stylize.batch.manifest import Manifest, Records
 from stylize.batch.painter import NO_SPACE, Encoded, make_record
 from stylize.batch.pipeline import FAILED, Pipeline
@@ -32,7 +33,7 @@ from stylize.style import Style
 from stylize.video.clip import Clip, Frame, measure_clip, read_frames
 
 SEGMENT = 64  # frames
-PER_PIXEL = 130  # bytes, while a painting goes on from the last one
+PER_PIXEL = 230  # bytes: of the frames in work, and while a painting goes on from the last one
 PIECE = 1 << 20  # bytes
 SUFFIX = ".nut"  # of a segment
 
@@ -151,27 +152,33 @@ class ClipPipeline:
         """Paint the clip from the first segment on that is not there; yields how many frames are
         done."""
         from stylize.video.encoder import SegmentEncoder
-        from stylize.video.steady import SteadyPainter
+        from stylize.video.steady import SteadyPainter, read_state, write_state
 
         most = self.config.max_megapixels * 1e6
         mask = read_mask(task.mask, clip.size, most) if task.mask else None
         painter = SteadyPainter(self.style, self.look, need, self.manifest.scratch)
         ready = len(_segments(folder))
         if ready:
-            painter.go_on_from(_state(folder, ready).read_bytes())
+            painter.go_on_from(read_state(_state(folder, ready).read_bytes()))
         done = ready * SEGMENT
-        frames = read_frames(clip, done)
+        # The network paints in this thread; beside it, the next frame is seen and the last held.
+        seen = in_order(
+            lambda frame: painter.see(self._photo(frame.rgb, mask), frame.time),
+            read_frames(clip, done),
+            1,
+        )
+        held = in_order(painter.hold, map(painter.paint, seen), 1)
         for number in count(ready):
             encoder = None
-            for frame in islice(frames, SEGMENT):
+            for painting in islice(held, SEGMENT):
                 encoder = encoder or SegmentEncoder(clip, self.config.codec, self.config.crf)
-                encoder.add(Frame(painter.paint(self._photo(frame.rgb, mask)), frame.time))
+                encoder.add(Frame(painting.image, painting.time))
                 done += 1
                 yield done
             if encoder is None:
                 return
             # First what the next segment goes on from: this one is the sign that it is there.
-            write_file(_state(folder, number + 1), painter.to_bytes())
+            write_file(_state(folder, number + 1), write_state(painting.state))
             write_file(folder / f"{number:06}{SUFFIX}", encoder.finish())
             _state(folder, number).unlink(missing_ok=True)
 

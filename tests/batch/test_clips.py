@@ -204,7 +204,7 @@ def test_without_the_part_the_command_is_named(clip, style_file, tmp_path, monke
     assert 'pip install "stylize[video]"' in failed.reason
 
 
-@pytest.mark.parametrize(("count", "segments"), [(60, 0), (30, 1)])
+@pytest.mark.parametrize(("count", "segments"), [(64, 0), (30, 1)])
 def test_a_full_disk_stops_the_run_and_keeps_the_segments(
     count, segments, style_file, tmp_path, small_disk
 ):
