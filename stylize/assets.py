@@ -10,7 +10,6 @@ SUFFIX = ".safetensors"
 LOCAL_STYLES = Path("styles")  # where `stylize train` writes, relative to the working folder
 VGG16 = "vgg16-relu4_3" + SUFFIX
 BASE = "base"  # the shipped network of many styles that training starts from
-TWELVE = "twelve"  # the shipped set: all shipped styles in one file
 SCRATCH = "scratch"  # random weights instead of a base
 
 _PACKAGE = Path(__file__).parent
@@ -63,7 +62,7 @@ def is_mix(style: str) -> bool:
 
 
 def split_member(style: str) -> tuple[str, str]:
-    """A style, and which one of it if it is a set: `twelve:ink`; else, the second is empty."""
+    """A style, and which one of it if it is a set: `shop:ink`; else, the second is empty."""
     whole, _, member = style.rpartition(":")
     named = whole and _NAME.fullmatch(member) and not is_file(style)
     return (whole, member) if named else (style, "")
@@ -85,19 +84,12 @@ def find_style(style: str) -> Path:
 def find_named_style(name: str) -> Path:
     """As `find_style`, for a name that comes from elsewhere and must never be used as a path."""
     known = style_files()
-    if shipped_set().is_file():
-        known = {TWELVE: shipped_set(), **known}
     if name not in known:
         hint = suggest(name, known, "`stylize styles` lists what there is")
         if is_mix(name):
             hint = "mixes are for `stylize apply`, `stylize audit`, jobs, and `mix` in Python"
         raise StyleFileError(f"no style named {name!r}", hint)
     return known[name]
-
-
-def shipped_set() -> Path:
-    """The file of TWELVE. It is no style by itself, and so none of `style_files`."""
-    return shipped("weights") / (TWELVE + SUFFIX)
 
 
 def find_base(name: str) -> Path:

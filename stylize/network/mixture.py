@@ -33,7 +33,7 @@ class Part:
 
     @property
     def name(self) -> str:
-        """Such as `ink` or `twelve-ink`. Raises UsageError: the file has no valid name."""
+        """Such as `ink` or `shop-ink`. Raises UsageError: the file has no valid name."""
         return "-".join(filter(None, (style_name(self.path), self.member)))
 
     def digest(self) -> str:
