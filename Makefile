@@ -12,7 +12,7 @@ demo: $(READY)
 	@echo "The pictures are in $(CURDIR)/$(DEMO)"
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses logical --dist worksteal --durations 20
+	$(BIN)/python -m pytest --numprocesses logical --durations 20
 
 check: $(READY)
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ import tomllib
 import pytest
 import typer
 from commands import stylize
-from conftest import ROOT, draw_picture
+from conftest import ROOT, draw_picture, write_set
 
 from stylize.cli.main import app
 
@@ -71,6 +71,7 @@ def test_commands_have_these_arguments_and_options(line, tmp_path, monkeypatch):
 def test_photos_are_planned_as_said(line, tmp_path, style_file):
     (tmp_path / "styles").mkdir()
     style_file.rename(tmp_path / "styles" / "mosaic-2017.safetensors")
+    write_set(tmp_path / "styles" / "shop.safetensors", "wave", "night", "ink")
     for name in ("photos/a.jpg", "more/b.png", "photo.jpg", "poster.tif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         draw_picture(0).save(tmp_path / name)
