@@ -95,7 +95,8 @@ def load_network(path: Path, member: str = "") -> tuple[nn.Module, StyleHeader]:
         StyleFileError: the file is missing, damaged or foreign, or its weights do not fit the
             network in its header. The message names the file and the key.
     """
-    whole, header = read_header(path), read_header(path, member)
+    whole = read_header(path)
+    header = whole.single(member, path) if member else whole
     tensors = read_tensors(path)
     kept = {name: value for name, value in tensors.items() if not name.startswith(TARGET)}
     number = whole.members.index(member) if member else None

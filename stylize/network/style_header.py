@@ -87,6 +87,13 @@ class StyleHeader:
         """Names of the styles in a set, in the order of their norms; empty for a single style."""
         return [style.name for style in self.styles]
 
+    def single(self, member: str, path: Path) -> "StyleHeader":
+        """That of one style in the set `path`; raises StyleFileError if there is none."""
+        if member not in self.members:
+            hint = suggest(member, self.members, "`stylize styles` with its name lists the styles")
+            raise StyleFileError(f"{path} holds no style named {member!r}", hint)
+        return self.styles[self.members.index(member)]
+
     def to_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
 
@@ -170,12 +177,7 @@ def read_header(path: Path, member: str = "") -> StyleHeader:
         such member.
     """
     header = StyleHeader.from_json(read_metadata(path, METADATA_KEY), path)
-    if not member:
-        return header
-    if member not in header.members:
-        hint = suggest(member, header.members, "`stylize styles` with its name lists what it holds")
-        raise StyleFileError(f"{path} holds no style named {member!r}", hint)
-    return header.styles[header.members.index(member)]
+    return header.single(member, path) if member else header
 
 
 def read_metadata(path: Path, key: str) -> str:

@@ -25,7 +25,7 @@ from stylize.video.motion import Array, Motion, Plane, find_motion, grey, local_
 OF_DRAFT, OF_PAINTING = 0.95, 0.93  # how much of the last one is kept
 SAME_SHOT = 1 / 3  # of a frame is seen in the one before it; with less, there is a cut
 LEAST_VARIANCE, MOST_GAIN = 0.65, 1.5  # of a neighbourhood, in squared levels; of its deviation
-CELL, NEIGHBOURS = 3, 3  # pixels; cells of these, to each side of a square: a neighbourhood
+CELL, NEIGHBOURS = 3, 3  # a neighbourhood is 3 x 3 cells of 3 x 3 pixels
 
 
 State = dict[str, Array]
